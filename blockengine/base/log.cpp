@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockengine/base/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace hyper {
+
+namespace {
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+    switch (level) {
+        case LogLevel::debug: return spdlog::level::debug;
+        case LogLevel::info: return spdlog::level::info;
+        case LogLevel::warning: return spdlog::level::warn;
+        case LogLevel::error: return spdlog::level::err;
+    }
+    return spdlog::level::err;
+}
+
+spdlog::logger& logger() {
+    static auto instance = [] {
+        auto made = spdlog::stderr_logger_mt("hyper");
+        made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
+        made->set_level(spdlog::level::warn);
+        return made;
+    }();
+    return *instance;
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
+
+void log_line(LogLevel level, std::string_view line) {
+    logger().log(to_spdlog(level), "{}", line);
+}
+
+}  // namespace hyper

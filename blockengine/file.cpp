@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockengine/file.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+namespace hyper {
+
+namespace {
+std::atomic<uint64_t> next_id{1};
+}
+
+File::File(int fd, std::string path, Io& io) : io_(io), path_(std::move(path)), fd_(fd), id_(next_id++) {}
+
+File::~File() { ::close(fd_); }
+
+Result<std::shared_ptr<const File>> File::open(const std::string& path, Io& io) {
+    // O_NONBLOCK: opening a FIFO must not wait for a writer; it has no effect on files and devices.
+    int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return fail(errno, "open {}: {}", path, errno_text(errno));
+    return adopt(fd, path, io);
+}
+
+Result<std::shared_ptr<const File>> File::adopt(int fd, const std::string& path, Io& io) {
+    std::shared_ptr<File> file(new File(fd, path, io));
+    struct stat status;
+    if (::fstat(fd, &status) != 0) return fail(errno, "stat {}: {}", path, errno_text(errno));
+    if (S_ISREG(status.st_mode)) {
+        file->size_bytes_ = static_cast<uint64_t>(status.st_size);
+    } else if (S_ISBLK(status.st_mode)) {
+        if (::ioctl(fd, BLKGETSIZE64, &file->size_bytes_) != 0)
+            return fail(errno, "{}: size of the block device: {}", path, errno_text(errno));
+    } else {
+        return fail(EINVAL, "{}: neither a file nor a block device", path);
+    }
+    file->device_ = status.st_dev;
+    file->inode_ = status.st_ino;
+    file->modified_ = status.st_mtim;
+    return file;
+}
+
+Result<std::shared_ptr<const File>> File::from_bytes(std::span<const std::byte> bytes, const std::string& name,
+                                                     Io& io) {
+    int fd = ::memfd_create("hyper", MFD_CLOEXEC);
+    if (fd < 0) return fail(errno, "memory file for {}: {}", name, errno_text(errno));
+    while (!bytes.empty()) {
+        ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        if (written <= 0) {
+            int why = errno;
+            ::close(fd);
+            return fail(why, "memory file for {}: {}", name, errno_text(why));
+        }
+        bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return adopt(fd, name, io);
+}
+
+Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const {
+    ReadOp op{fd_, offset, buffer, 0};
+    io_.read({&op, 1});
+    if (op.error != 0)
+        return fail(EIO, "{}: read {} bytes at offset {}: {}", path_, buffer.size(), offset,
+                    offset + buffer.size() > size_bytes_ ? "past the end of the file" : errno_text(op.error));
+    return {};
+}
+
+File::Run File::next_data(uint64_t offset, uint64_t end) const {
+    if (offset >= end) return {end, end};
+    off_t start = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+    if (start < 0) return errno == ENXIO ? Run{end, end} : Run{offset, end};
+    if (static_cast<uint64_t>(start) >= end) return {end, end};
+    off_t stop = ::lseek(fd_, start, SEEK_HOLE);
+    if (stop < 0) return {static_cast<uint64_t>(start), end};
+    return {static_cast<uint64_t>(start), std::min(static_cast<uint64_t>(stop), end)};
+}
+
+}  // namespace hyper

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A local file or block device that is held open for reading.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "blockengine/base/result.h"
+#include "blockengine/io.h"
+
+namespace hyper {
+
+// Thread-safe; immutable after open. The file must not change while it is held; where it shrinks all the
+// same, reads end in EIO.
+class File {
+  public:
+    // Errors: what open(2) gives; EINVAL for what is neither a file nor a block device.
+    static Result<std::shared_ptr<const File>> open(const std::string& path, Io& io);
+    // Takes over `fd` (which is closed on error too); `path` is for messages and for identity.
+    static Result<std::shared_ptr<const File>> adopt(int fd, const std::string& path, Io& io);
+    // An anonymous file in memory with these bytes, for tests and for what is unpacked.
+    static Result<std::shared_ptr<const File>> from_bytes(std::span<const std::byte> bytes, const std::string& name,
+                                                          Io& io);
+    ~File();
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+
+    // Fills the whole buffer. Errors: EIO with path and offset, also for a read past the end.
+    Result<void> read(uint64_t offset, std::span<std::byte> buffer) const;
+
+    // The first run of data at or after `offset`, clipped to `end`: [start, stop), as SEEK_DATA and
+    // SEEK_HOLE tell. start == stop == end where only a hole is left. All data where the file system cannot tell.
+    struct Run {
+        uint64_t start, stop;
+    };
+    Run next_data(uint64_t offset, uint64_t end) const;
+
+    uint64_t size_bytes() const { return size_bytes_; }
+    const std::string& path() const { return path_; }
+    int fd() const { return fd_; }
+    Io& io() const { return io_; }
+    // Unique in this process, never used again: a key for caches.
+    uint64_t id() const { return id_; }
+    // Which file this is, whatever name it was opened by: to find loops in chains.
+    uint64_t device() const { return device_; }
+    uint64_t inode() const { return inode_; }
+    timespec modified() const { return modified_; }
+
+  private:
+    File(int fd, std::string path, Io& io);
+
+    Io& io_;
+    std::string path_;
+    int fd_;
+    uint64_t id_;
+    uint64_t size_bytes_ = 0;
+    uint64_t device_ = 0, inode_ = 0;
+    timespec modified_{};
+};
+
+}  // namespace hyper

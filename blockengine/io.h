@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between the engine and the operating system: every read of every file passes through here,
+// which is where tests inject faults (LD_PRELOAD tools do not see io_uring).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace hyper {
+
+// One read. Afterwards `error` is 0 and the whole buffer is filled, or it is an errno and the buffer's
+// content is undefined. A file that ends early is EIO: what is served does not shrink.
+struct ReadOp {
+    int fd = -1;
+    uint64_t offset = 0;
+    std::span<std::byte> buffer;
+    int error = 0;
+};
+
+// Thread-safe. A call blocks until each of its operations has ended; bytes in flight are what the
+// callers ask for at once, which the engine bounds (see engine.h).
+class Io {
+  public:
+    virtual ~Io() = default;
+    virtual void read(std::span<ReadOp> ops) = 0;
+    virtual std::string_view name() const = 0;
+};
+
+// pread(2), one after the other.
+std::unique_ptr<Io> make_pread_io();
+
+// io_uring, one ring a thread; a lone operation uses pread, which costs less when the page cache has it.
+// nullptr where the kernel or a sandbox forbids io_uring; the reason is an errno in `why`.
+std::unique_ptr<Io> make_uring_io(int& why);
+
+// io_uring, or pread where that is forbidden; which one, and why, goes to the log.
+// The environment variable HYPER_IO=pread|io_uring decides instead where it is set.
+std::unique_ptr<Io> make_system_io();
+
+}  // namespace hyper

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockengine/source.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "blockengine/base/bytes.h"
+
+namespace hyper {
+
+void PieceList::zeros(uint64_t length) {
+    if (length == 0) return;
+    length_ += length;
+    if (!pieces_.empty() && std::holds_alternative<Zeros>(pieces_.back().what)) {
+        pieces_.back().length += length;
+        return;
+    }
+    pieces_.push_back({length, Zeros{}});
+}
+
+void PieceList::file(const std::shared_ptr<const File>& file, uint64_t offset, uint64_t length) {
+    if (length == 0) return;
+    length_ += length;
+    if (!pieces_.empty()) {
+        Piece& last = pieces_.back();
+        auto* range = std::get_if<FileRange>(&last.what);
+        if (range != nullptr && range->file == file && range->offset + last.length == offset) {
+            last.length += length;
+            return;
+        }
+    }
+    pieces_.push_back({length, FileRange{file, offset}});
+}
+
+void PieceList::compressed(CompressedRange range, uint64_t length) {
+    if (length == 0) return;
+    length_ += length;
+    pieces_.push_back({length, std::move(range)});
+}
+
+void PieceList::computed(std::shared_ptr<const Producer> producer, uint64_t offset, uint64_t length) {
+    if (length == 0) return;
+    length_ += length;
+    if (!pieces_.empty()) {
+        Piece& last = pieces_.back();
+        auto* range = std::get_if<Computed>(&last.what);
+        if (range != nullptr && range->producer == producer && range->offset + last.length == offset) {
+            last.length += length;
+            return;
+        }
+    }
+    pieces_.push_back({length, Computed{std::move(producer), offset}});
+}
+
+namespace {
+
+// Hands on extents, joining neighbours of one kind.
+class ExtentJoiner {
+  public:
+    ExtentJoiner(uint64_t offset, const std::function<bool(const Extent&)>& visit)
+        : pending_{offset, 0, false}, visit_(visit) {}
+
+    void add(uint64_t length, bool zero) {
+        if (length == 0 || stopped_) return;
+        if (pending_.length > 0 && pending_.zero != zero) flush();
+        pending_.zero = zero;
+        pending_.length += length;
+    }
+    void flush() {
+        if (pending_.length > 0 && !stopped_) stopped_ = !visit_(pending_);
+        pending_ = {pending_.offset + pending_.length, 0, false};
+    }
+    bool stopped() const { return stopped_; }
+
+  private:
+    Extent pending_;
+    const std::function<bool(const Extent&)>& visit_;
+    bool stopped_ = false;
+};
+
+void add_file_extents(const FileRange& range, uint64_t length, ExtentJoiner& joiner) {
+    uint64_t at = range.offset, end = range.offset + length;
+    while (at < end && !joiner.stopped()) {
+        File::Run run = range.file->next_data(at, end);
+        joiner.add(run.start - at, true);
+        joiner.add(run.stop - run.start, false);
+        at = run.stop;
+    }
+}
+
+}  // namespace
+
+Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t length,
+                           const std::function<bool(const Extent&)>& visit) {
+    // A window bounds how far map() looks ahead of a visitor that stops early.
+    constexpr uint64_t window_bytes = 4 * GiB;
+    ExtentJoiner joiner(offset, visit);
+    PieceList pieces;
+    uint64_t end = offset + length;
+    while (offset < end && !joiner.stopped()) {
+        pieces.clear();
+        TRY(source.map(offset, std::min(window_bytes, end - offset), pieces));
+        for (const Piece& piece : pieces.pieces()) {
+            if (auto* range = std::get_if<FileRange>(&piece.what))
+                add_file_extents(*range, piece.length, joiner);
+            else
+                joiner.add(piece.length, std::holds_alternative<Zeros>(piece.what));
+        }
+        offset += pieces.length();
+    }
+    joiner.flush();
+    return {};
+}
+
+Result<void> FileSource::map(uint64_t offset, uint64_t length, PieceList& out) const {
+    out.file(file_, offset_ + offset, length);
+    return {};
+}
+
+Result<void> PaddedSource::map(uint64_t offset, uint64_t length, PieceList& out) const {
+    return map_zero_extended(*inner_, offset, length, out);
+}
+
+Result<void> map_zero_extended(const Source& inner, uint64_t offset, uint64_t length, PieceList& out) {
+    uint64_t size = inner.size_bytes();
+    uint64_t inside = offset < size ? std::min(length, size - offset) : 0;
+    uint64_t before = out.length();
+    if (inside > 0) TRY(inner.map(offset, inside, out));
+    if (out.length() - before == inside) out.zeros(length - inside);
+    return {};
+}
+
+}  // namespace hyper

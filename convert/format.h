@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The image formats and their names, as qemu-img has them ("vpc" is accepted for "vhd").
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace hyper {
+
+enum class Format { raw, qcow2, vmdk, vhd, vhdx };
+
+std::string_view format_name(Format format);
+std::optional<Format> parse_format(std::string_view name);
+
+// What a file name's suffix says: .raw .img .qcow2 .vmdk .vhd .vpc .vhdx (and .avhd .avhdx). nullopt for others.
+std::optional<Format> format_of_file_name(std::string_view file_name);
+// The file name without such a suffix; unchanged where there is none.
+std::string_view strip_format_suffix(std::string_view file_name);
+
+}  // namespace hyper

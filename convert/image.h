@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// An image file as a source: open_image() and what it tells about the image.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "blockengine/engine.h"
+#include "blockengine/source.h"
+#include "convert/format.h"
+#include "convert/identity.h"
+
+namespace hyper {
+
+struct ImageInfo {
+    Format format = Format::raw;
+    std::string subformat;  // as qemu-img names it (monolithicSparse, dynamic, ...); empty where there is one only
+    uint32_t logical_sector_bytes = 512;
+    struct Detail {
+        std::string name, value;  // "cluster size", "65536"
+    };
+    std::vector<Detail> details;         // more facts of the format, for people
+    std::vector<std::string> snapshots;  // names of internal snapshots
+    std::vector<std::string> warnings;   // what a reader should know: "marked dirty, ..."
+};
+
+// Immutable; thread-safe. Holds its files open, and its parent, if it has one.
+class Image : public Source {
+  public:
+    uint64_t size_bytes() const override { return size_bytes_; }
+    const std::string& path() const { return path_; }
+    const ImageInfo& info() const { return info_; }
+    const Identity& identity() const { return identity_; }
+    // nullptr where there is none.
+    const std::shared_ptr<const Image>& parent() const { return parent_; }
+
+  protected:
+    explicit Image(const File& file) : path_(file.path()), identity_(identity_of(file)) {}
+
+    std::string path_;
+    uint64_t size_bytes_ = 0;
+    ImageInfo info_;
+    Identity identity_;  // a chain's covers the parents too: Opening::open_parent's caller mixes theirs in
+    std::shared_ptr<const Image> parent_;
+};
+
+struct OpenOptions {
+    // Without it the file name decides; a file whose magic says otherwise is refused. Raw is never probed.
+    std::optional<Format> format;
+    // An internal snapshot's name (qcow2); empty for the present state.
+    std::string snapshot;
+    // Where images may refer to, besides their own folder.
+    std::vector<std::string> allowed_dirs;
+};
+
+// `engine` must outlive the image. Errors: ENOENT and such from the system; EINVAL for a damaged or hostile image,
+// ENOTSUP for a feature that is not read here, EPERM for a reference to a place that is not allowed, ELOOP for a chain
+// that loops or is too long. Messages name file, field and value.
+Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path,
+                                                const OpenOptions& options = {});
+
+}  // namespace hyper

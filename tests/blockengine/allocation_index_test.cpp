@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockengine/allocation_index.h"
+
+#include <random>
+
+#include "tests/support/support.h"
+
+namespace hyper {
+namespace {
+
+using test::pattern;
+
+// The index against a plain array, for every unit and every place.
+void expect_like_model(const Source& source, uint64_t unit_bytes, const std::vector<bool>& model) {
+    auto built = AllocationIndex::build(source, unit_bytes);
+    ASSERT_TRUE(built) << built.error().message;
+    const AllocationIndex& index = **built;
+    ASSERT_EQ(index.unit_count(), model.size());
+    uint64_t rank = 0;
+    for (uint64_t unit = 0; unit < model.size(); ++unit) {
+        ASSERT_EQ(index.allocated(unit), model[unit]) << unit;
+        ASSERT_EQ(index.rank(unit), rank) << unit;
+        if (model[unit]) {
+            ASSERT_EQ(index.select(rank), unit);
+            ++rank;
+        }
+    }
+    ASSERT_EQ(index.rank(model.size()), rank);
+    ASSERT_EQ(index.allocated_count(), rank);
+    for (uint64_t unit = 0; unit < model.size();) {
+        uint64_t run = 1;
+        while (unit + run < model.size() && model[unit + run] == model[unit]) ++run;
+        ASSERT_EQ(index.run_length(unit, model.size()), run) << unit;
+        ASSERT_EQ(index.run_length(unit, 1), 1u);
+        unit += run;
+    }
+}
+
+TEST(AllocationIndex, agrees_with_a_plain_array_over_several_chunks) {
+    constexpr uint64_t unit = 4096, units = 32768 * 5 + 77;
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+        std::mt19937_64 random(seed);
+        std::map<uint64_t, uint64_t> runs;
+        std::vector<bool> model(units);
+        for (uint64_t at = 0; at < units;) {
+            uint64_t run = random() % 5 == 0 ? random() % 70000 + 1 : random() % 100 + 1;
+            run = std::min(run, units - at);
+            if (random() % 2 == 0) {
+                runs[at * unit] = run * unit;
+                std::fill_n(model.begin() + static_cast<ptrdiff_t>(at), run, true);
+            }
+            at += run;
+        }
+        SCOPED_TRACE(seed);
+        expect_like_model(*pattern(units * unit, runs), unit, model);
+    }
+}
+
+TEST(AllocationIndex, counts_a_unit_with_one_byte_of_data) {
+    expect_like_model(*pattern(10 * 4096 + 5, {{4096 * 3 + 4095, 2}, {10 * 4096 + 4, 1}}), 4096,
+                      {false, false, false, true, true, false, false, false, false, false, true});
+}
+
+TEST(AllocationIndex, of_64_tib_is_small_when_full_or_empty) {
+    for (auto runs : {std::map<uint64_t, uint64_t>{}, {{0, 64 * TiB}}}) {
+        auto index = AllocationIndex::build(*pattern(64 * TiB, runs), 64 * KiB);
+        ASSERT_TRUE(index);
+        EXPECT_EQ((*index)->allocated_count(), runs.empty() ? 0 : uint64_t{1} << 30);
+        EXPECT_EQ((*index)->rank(uint64_t{1} << 29), runs.empty() ? 0 : uint64_t{1} << 29);
+    }
+}
+
+}  // namespace
+}  // namespace hyper

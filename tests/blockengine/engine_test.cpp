@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockengine/engine.h"
+
+#include "tests/support/support.h"
+
+namespace hyper {
+namespace {
+
+using test::ScratchDir;
+
+std::vector<std::byte> some_bytes(size_t count) {
+    std::vector<std::byte> bytes(count);
+    (void)test::pattern(count, {{0, count}})->produce(0, bytes);
+    return bytes;
+}
+
+TEST(Engine, reads_a_file_and_its_padding) {
+    auto bytes = some_bytes(100000);
+    auto file = File::from_bytes(bytes, "memory", test::engine().io());
+    ASSERT_TRUE(file);
+    PaddedSource padded(std::make_shared<FileSource>(*file), 200000);
+    auto read = test::read_all(padded);
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), read.begin()));
+    EXPECT_TRUE(all_zero(std::span(read).subspan(bytes.size())));
+}
+
+TEST(Engine, refuses_a_range_past_the_end) {
+    auto disk = test::pattern(1000, {{0, 1000}});
+    std::vector<std::byte> buffer(2);
+    auto result = test::engine().read(*disk, 999, buffer);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, EINVAL);
+}
+
+TEST(Engine, says_eio_when_a_file_was_truncated_while_it_is_held) {
+    ScratchDir scratch;
+    test::write_file(scratch.path("disk"), some_bytes(8192));
+    auto file = File::open(scratch.path("disk"), test::engine().io());
+    ASSERT_TRUE(file);
+    std::filesystem::resize_file(scratch.path("disk"), 4096);
+    std::vector<std::byte> buffer(8192);
+    auto result = test::engine().read(FileSource(*file), 0, buffer);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, EIO);
+    EXPECT_NE(result.error().message.find(scratch.path("disk")), std::string::npos) << result.error().message;
+}
+
+// The fault-injecting Io: the nth operation from now fails.
+class FaultyIo : public Io {
+  public:
+    void read(std::span<ReadOp> ops) override {
+        inner_->read(ops);
+        for (ReadOp& op : ops)
+            if (countdown_-- == 0) op.error = EIO;
+    }
+    std::string_view name() const override { return "faulty"; }
+    void fail_after(int operations) { countdown_ = operations; }
+
+  private:
+    std::unique_ptr<Io> inner_ = make_pread_io();
+    int countdown_ = -1;
+};
+
+// Every other 4 KiB of a file, so that a large read is many pieces.
+class StripedSource : public Source {
+  public:
+    explicit StripedSource(std::shared_ptr<const File> file) : file_(std::move(file)) {}
+    uint64_t size_bytes() const override { return file_->size_bytes() / 2; }
+    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+        for (uint64_t end = offset + length; offset < end && !out.full();) {
+            uint64_t take = std::min(end - offset, 4096 - offset % 4096);
+            out.file(file_, offset / 4096 * 8192 + offset % 4096, take);
+            offset += take;
+        }
+        return {};
+    }
+
+  private:
+    std::shared_ptr<const File> file_;
+};
+
+TEST(Engine, reports_the_failure_of_any_operation_of_a_batch) {
+    auto io = std::make_unique<FaultyIo>();
+    FaultyIo& faults = *io;
+    Engine engine(std::move(io));
+    auto file = File::from_bytes(some_bytes(128 * 1024), "memory", engine.io());
+    ASSERT_TRUE(file);
+    StripedSource source(*file);
+    std::vector<std::byte> buffer(source.size_bytes());
+    for (int nth = 0; nth < 16; ++nth) {
+        faults.fail_after(nth);
+        EXPECT_FALSE(engine.read(source, 0, buffer)) << "operation " << nth;
+        EXPECT_TRUE(engine.read(source, 0, buffer));
+    }
+}
+
+TEST(Engine, gives_the_same_bytes_by_io_uring_and_by_pread) {
+    int why = 0;
+    auto ring = make_uring_io(why);
+    if (!ring) GTEST_SKIP() << "io_uring is not available: " << errno_text(why);
+    Engine with_ring(std::move(ring)), with_pread(make_pread_io());
+    auto file = File::from_bytes(some_bytes(4 << 20), "memory", with_ring.io());
+    ASSERT_TRUE(file);
+    StripedSource source(*file);
+    std::vector<std::byte> a(source.size_bytes()), b(source.size_bytes());
+    ASSERT_TRUE(with_ring.read(source, 0, a));
+    ASSERT_TRUE(with_pread.read(source, 0, b));
+    EXPECT_EQ(a, b);
+}
+
+TEST(Extents, show_the_holes_of_the_file_beneath) {
+    ScratchDir scratch;
+    auto disk = test::pattern(4 * MiB, {{MiB, MiB}});
+    test::write_sparse(*disk, scratch.path("disk"));
+    auto file = File::open(scratch.path("disk"), test::engine().io());
+    ASSERT_TRUE(file);
+    std::vector<Extent> seen;
+    ASSERT_TRUE(visit_extents(FileSource(*file), 0, 4 * MiB, [&](const Extent& e) {
+        seen.push_back(e);
+        return true;
+    }));
+    ASSERT_EQ(seen.size(), 3u);
+    EXPECT_TRUE(seen[0].zero && seen[2].zero && !seen[1].zero);
+    EXPECT_EQ(seen[1].offset, MiB);
+    EXPECT_EQ(seen[1].length, MiB);
+}
+
+}  // namespace
+}  // namespace hyper
