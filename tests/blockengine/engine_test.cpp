@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/engine.h"
 
+#include <libdeflate.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -106,6 +112,67 @@ TEST(Engine, gives_the_same_bytes_by_io_uring_and_by_pread) {
     ASSERT_TRUE(with_ring.read(source, 0, a));
     ASSERT_TRUE(with_pread.read(source, 0, b));
     EXPECT_EQ(a, b);
+}
+
+// A file of zlib streams, each of which unpacks to 64 KiB.
+class PackedSource : public Source {
+  public:
+    PackedSource(std::span<const std::byte> bytes, Engine& engine) : size_bytes_(bytes.size()) {
+        auto* compressor = libdeflate_alloc_compressor(1);
+        std::vector<std::byte> stored;
+        for (size_t at = 0; at < bytes.size(); at += unit) {
+            std::vector<std::byte> out(2 * unit);
+            out.resize(libdeflate_zlib_compress(compressor, bytes.data() + at, unit, out.data(), out.size()));
+            places_.push_back({stored.size(), out.size()});
+            stored.insert(stored.end(), out.begin(), out.end());
+        }
+        libdeflate_free_compressor(compressor);
+        file_ = *File::from_bytes(stored, "packed", engine.io());
+    }
+    uint64_t size_bytes() const override { return size_bytes_; }
+    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+        for (uint64_t end = offset + length; offset < end && !out.full();) {
+            auto [place, stored] = places_[offset / unit];
+            auto skip = static_cast<uint32_t>(offset % unit);
+            uint64_t take = std::min<uint64_t>(end - offset, unit - skip);
+            out.compressed({file_, place, static_cast<uint32_t>(stored), unit, skip, Codec::zlib}, take);
+            offset += take;
+        }
+        return {};
+    }
+
+  private:
+    static constexpr uint32_t unit = 65536;
+    uint64_t size_bytes_;
+    std::vector<std::pair<uint64_t, uint64_t>> places_;
+    std::shared_ptr<const File> file_;
+};
+
+TEST(Engine, gives_many_threads_the_right_bytes) {
+    auto bytes = some_bytes(64 * 65536);
+    PackedSource packed(bytes, test::engine());
+    StripedSource striped(*File::from_bytes(bytes, "memory", test::engine().io()));
+    auto expected = test::read_all(striped);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 8; ++t) {
+        threads.emplace_back([&, t] {
+            std::mt19937_64 random(t);
+            std::vector<std::byte> buffer(300000);
+            for (int round = 0; round < 60; ++round) {
+                const Source& source = round % 2 == 0 ? static_cast<const Source&>(packed) : striped;
+                const auto& model = round % 2 == 0 ? bytes : expected;
+                size_t offset = random() % model.size();
+                size_t length = std::min<size_t>(random() % buffer.size() + 1, model.size() - offset);
+                std::span<std::byte> part(buffer.data(), length);
+                bool same = test::engine().read(source, offset, part) &&
+                            std::equal(part.begin(), part.end(), model.begin() + static_cast<ptrdiff_t>(offset));
+                wrong += !same;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
 }
 
 TEST(Extents, show_the_holes_of_the_file_beneath) {
