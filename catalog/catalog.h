@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,22 +18,30 @@
 #include <vector>
 
 #include "blockengine/engine.h"
+#include "catalog/export_name.h"
+#include "catalog/image_cache.h"
+#include "catalog/scan.h"
+#include "catalog/view_cache.h"
 #include "convert/image.h"
 #include "convert/view.h"
 
 namespace hyper {
 
 struct CatalogOptions {
-    OpenOptions open;            // for every image; `snapshot` is ignored, a name's @ part decides
+    // For every image. `snapshot` is ignored: a name's @ part decides. `format` is that of file specs; in a
+    // directory the suffix decides.
+    OpenOptions open;
     uint64_t cluster_bytes = 0;  // of qcow2 views; 0 for the default
 };
 
 // A disk that the catalog knows, opened or not.
 struct Disk {
-    std::string name;      // "web01/root"
-    std::string path;      // of the image file
-    std::string snapshot;  // "" for the present state; else the name ends in "@" + snapshot
-    std::string problem;   // why it cannot be served; empty if it can, as far as is known
+    std::string name;         // "web01/root"
+    std::string path;         // of the image file
+    std::string snapshot;     // "" for the present state; else the name ends in "@" + snapshot
+    std::string problem;      // why it cannot be served; empty if it can, as far as is known
+    Format format;            // of the image
+    uint64_t size_bytes = 0;  // of the disk; 0 where there is a problem, and for a snapshot until it is opened
 };
 
 // A name that can be opened, with what it is.
@@ -47,31 +56,63 @@ struct Export {
 class Catalog {
   public:
     // Each spec is an image file or a directory of images, which is searched to the bottom for the suffixes of
-    // format.h; extents of VMDKs (-flat, -s001, ...) are left out. Images are opened when first used.
-    // `engine` must outlive the catalog. Errors: ENOENT for a spec that is not there; EEXIST for two specs of one name.
+    // format.h (see scan.h for what is left out). Images are opened when first used. `engine` must outlive the
+    // catalog. Errors: ENOENT for a spec that is not there; EEXIST for two file specs of one name.
     static Result<std::unique_ptr<Catalog>> open(Engine& engine, const std::vector<std::string>& specs,
                                                  const CatalogOptions& options = {});
 
     // Looks into the directories anew: what was added or removed since shows. Sorted by name; internal
-    // snapshots follow their disk. Images of one folder whose names collide are listed with a problem.
+    // snapshots (those whose names are of A-Z a-z 0-9 . _ : + -) follow their disk. Images whose names collide are
+    // listed with a problem, and so are those that cannot be opened.
     std::vector<Disk> disks();
     // Every name of every disk that can be served now: raw, then every view that can hold it.
     std::vector<Export> exports();
 
-    // A disk by its name, as an image. Errors: ENOENT; those of open_image().
+    // A disk by its name, as an image; a snapshot also by its number. Errors: ENOENT; EEXIST for a name of
+    // several; those of open_image(). A changed file is opened anew.
     Result<std::shared_ptr<const Image>> open_disk(std::string_view name);
-    // Any name of the grammar above as a source. The same name gives the same object while somebody holds it.
+    // Any name of the grammar above as a source; of several readings the one with the longest disk name counts.
+    // The same name gives the same object while somebody holds it and its file does not change, and some time after.
     // Errors: ENOENT for an unknown name, EINVAL for a format and sub-format that do not go together,
     // EFBIG for a disk that the view cannot hold.
     Result<std::shared_ptr<const Source>> open_export(std::string_view name);
-    // The only disk's name, for doors that have a default. Errors: EINVAL where there are none or several.
+    // The only disk's name (snapshots do not count), for doors that have a default. Errors: EINVAL where there
+    // are none or several.
     Result<std::string> default_name();
 
     Engine& engine() { return engine_; }
 
   private:
-    explicit Catalog(Engine& engine) : engine_(engine) {}
+    // A disk in one of its states.
+    struct State {
+        FoundImage image;
+        std::string snapshot;
+    };
+    struct Target {
+        State state;
+        ViewWish wish;
+    };
+    using Table = std::map<std::string, FoundImage, std::less<>>;
+
+    Catalog(Engine& engine, std::vector<std::string> specs, CatalogOptions options)
+        : engine_(engine), specs_(std::move(specs)), options_(std::move(options)), images_(engine) {}
+
+    std::optional<Error> rescan();
+    Table table();
+    OpenOptions options_of(const State& state) const;
+    Result<std::optional<State>> find_disk(std::string_view name);
+    Result<std::optional<Target>> find_target(std::string_view name);
+    Result<std::shared_ptr<const Image>> open_state(const State& state);
+    Result<std::shared_ptr<const Source>> make_view(const Target& target, std::shared_ptr<const Image> image,
+                                                    std::string_view name);
+
     Engine& engine_;
+    const std::vector<std::string> specs_;
+    const CatalogOptions options_;
+    ImageCache images_;
+    ViewCache views_;
+    std::mutex mutex_;
+    Table table_;  // guarded by mutex_
 };
 
 }  // namespace hyper
