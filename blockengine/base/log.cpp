@@ -2,7 +2,10 @@
 #include "blockengine/base/log.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <syslog.h>
 
 namespace hyper {
 
@@ -31,6 +34,12 @@ spdlog::logger& logger() {
 }  // namespace
 
 void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
+
+void log_to_syslog(const char* name) {
+    auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(name, LOG_PID, LOG_DAEMON, true);
+    sink->set_pattern("%v");
+    logger().sinks() = {sink};
+}
 
 void log_line(LogLevel level, std::string_view line) {
     logger().log(to_spdlog(level), "{}", line);

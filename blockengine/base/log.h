@@ -14,6 +14,10 @@ enum class LogLevel { debug, info, warning, error };
 // Sets what is shown; the default is `warning`.
 void set_log_level(LogLevel level);
 
+// From now on lines go to the system log, under this name: for daemons, which have no standard error.
+// To be called while no other thread logs.
+void log_to_syslog(const char* name);
+
 void log_line(LogLevel level, std::string_view line);
 
 template <class... Args>

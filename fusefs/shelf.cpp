@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fusefs/shelf.h"
+
+#include <algorithm>
+
+#include "blockengine/base/bytes.h"
+
+namespace hyper {
+
+namespace {
+
+// Exact for most disks; for one of very many extents the rest is assumed to be like what was seen in this time.
+constexpr std::chrono::milliseconds counting_time_max{20};
+constexpr uint64_t counting_step_bytes = 4 * GiB;
+
+Result<uint64_t> count_allocated(const Source& source) {
+    auto deadline = std::chrono::steady_clock::now() + counting_time_max;
+    uint64_t size = source.size_bytes(), allocated = 0, at = 0;
+    while (at < size && std::chrono::steady_clock::now() < deadline) {
+        uint64_t length = std::min(counting_step_bytes, size - at);
+        TRY(visit_extents(source, at, length, [&](const Extent& extent) {
+            if (!extent.zero) allocated += extent.length;
+            return true;
+        }));
+        at += length;
+    }
+    if (at == size) return allocated;
+    double share = static_cast<double>(allocated) / static_cast<double>(at);
+    // Less than all, so that programs go and look for holes.
+    return std::min(static_cast<uint64_t>(share * static_cast<double>(size)), size - sector_bytes);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_name) {
+    std::list<Kept> dropped;
+    {
+        std::lock_guard lock(mutex_);
+        if (auto found = files_.find(export_name); found != files_.end()) {
+            if (auto file = found->second.lock()) {
+                keep(file, dropped);
+                return file;
+            }
+        }
+    }
+    std::shared_ptr<const Source> source = TRY(catalog_.open_export(export_name));
+    uint64_t allocated_bytes = TRY(count_allocated(*source));
+    std::lock_guard lock(mutex_);
+    std::weak_ptr<const OpenFile>& slot = files_[export_name];
+    std::shared_ptr<const OpenFile> file = slot.lock();  // another thread may have been faster
+    if (!file) {
+        file = std::make_shared<OpenFile>(OpenFile{std::move(source), next_serial_++, allocated_bytes});
+        slot = file;
+    }
+    keep(file, dropped);
+    return file;
+}
+
+void Shelf::keep(const std::shared_ptr<const OpenFile>& file, std::list<Kept>& dropped) {
+    Clock::time_point now = Clock::now();
+    kept_.remove_if([&](const Kept& kept) { return kept.file == file; });
+    kept_.push_front({now, file});
+    while (kept_.size() > kept_max || now - kept_.back().used > kept_for)
+        dropped.splice(dropped.end(), kept_, std::prev(kept_.end()));
+}
+
+}  // namespace hyper

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// nbdkit-hyper-plugin: the catalog's disks and views as NBD exports, for those who live in nbdkit.
+//
+// Design note. nbdkit loads the plugin, configures it, forks (to daemonize), and only then serves. What does not
+// survive a fork, the engine's rings above all, is made in after_fork(). get_ready() opens the same catalog
+// once on an engine of plain preads and throws it away, so that a wrong configuration is told while the caller
+// still listens. After after_fork() the state is immutable: the read path takes no lock of ours.
+#define NBDKIT_API_VERSION 2
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+#include <fcntl.h>
+#include <nbdkit-plugin.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blockengine/base/bytes.h"
+#include "catalog/catalog.h"
+
+namespace hyper {
+
+namespace {
+
+// More than nbdkit itself takes in one read request is never asked for.
+constexpr uint32_t read_bytes_max = 64 << 20;
+// nbdkit 1.32 to 1.44 abort when a uniform stretch of 4 GiB or more is described in answer to a request
+// for 4 GiB - 1 (CVE-2025-47711), so one answer never covers that much. Clients ask on.
+constexpr uint64_t extents_bytes_max = GiB;
+constexpr uint32_t preferred_bytes_plain = 4096, preferred_bytes_compressed = 65536;
+
+struct Settings {
+    std::vector<std::string> specs;
+    CatalogOptions catalog;
+};
+
+// Members die in reverse order: the catalog before its engine.
+struct Service {
+    Engine engine;
+    std::unique_ptr<Catalog> catalog;
+};
+
+Settings settings;
+std::unique_ptr<Service> service;
+
+struct Connection {
+    std::string name;
+    std::shared_ptr<const Source> source;
+};
+
+// nbdkit sends an errno that NBD does not know as EINVAL, which blames the client: those become EIO.
+int nbd_errno(int code) {
+    switch (code) {
+        case EPERM:
+        case EIO:
+        case ENOMEM:
+        case EINVAL:
+        case ENOTSUP:
+        case EOVERFLOW: return code;
+        default: return EIO;
+    }
+}
+
+// Says why, once, and which errno the client gets. -1 is what nbdkit's callbacks return.
+int report(const Error& error) {
+    nbdkit_error("%s", error.message.c_str());
+    nbdkit_set_error(nbd_errno(error.code));
+    return -1;
+}
+
+// nbdkit changes to / when it daemonizes, so paths are made absolute while they still mean something.
+bool absolute(const char* path, std::string& out) {
+    char* made = nbdkit_absolute_path(path);
+    if (made == nullptr) return false;
+    out = made;
+    std::free(made);
+    return true;
+}
+
+int config(const char* key_text, const char* value) {
+    std::string_view key = key_text;
+    std::string path;
+    if (key == "source") {
+        if (!absolute(value, path)) return -1;
+        settings.specs.push_back(path);
+    } else if (key == "allow") {
+        if (!absolute(value, path)) return -1;
+        settings.catalog.open.allowed_dirs.push_back(path);
+    } else if (key == "format") {
+        settings.catalog.open.format = parse_format(value);
+        if (!settings.catalog.open.format) {
+            nbdkit_error("format=%s: unknown (try raw, qcow2, vmdk, vhd or vhdx)", value);
+            return -1;
+        }
+    } else if (key == "cluster_size") {
+        int64_t bytes = nbdkit_parse_size(value);
+        if (bytes < 0) return -1;
+        settings.catalog.cluster_bytes = static_cast<uint64_t>(bytes);
+    } else {
+        nbdkit_error("unknown parameter \"%s\" (try source, format, cluster_size or allow)", key_text);
+        return -1;
+    }
+    return 0;
+}
+
+int config_complete() {
+    if (!settings.specs.empty()) return 0;
+    nbdkit_error("no source given (try: nbdkit hyper disk.qcow2)");
+    return -1;
+}
+
+int get_ready() {
+    Engine engine(make_pread_io(), 0);
+    auto catalog = Catalog::open(engine, settings.specs, settings.catalog);
+    if (!catalog) return report(catalog.error());
+    // With one image its damage is the user's whole answer; of many, the sound ones are served.
+    std::vector<Disk> disks = (*catalog)->disks();
+    if (settings.specs.size() == 1 && disks.size() == 1) {
+        auto image = (*catalog)->open_disk(disks[0].name);
+        if (!image) return report(image.error());
+    }
+    return 0;
+}
+
+int after_fork() {
+    auto made = std::make_unique<Service>();
+    auto catalog = Catalog::open(made->engine, settings.specs, settings.catalog);
+    if (!catalog) return report(catalog.error());
+    made->catalog = std::move(*catalog);
+    service = std::move(made);
+    return 0;
+}
+
+void cleanup() { service.reset(); }
+
+void dump_plugin() {
+    std::printf("hyper_io=%s\n", std::string(make_system_io()->name()).c_str());
+    std::printf("hyper_formats=raw qcow2 vmdk vhd vhdx\n");
+}
+
+int list_exports(int, int, nbdkit_exports* exports) {
+    for (const Export& item : service->catalog->exports())
+        if (nbdkit_add_export(exports, item.name.c_str(), item.description.c_str()) == -1) return -1;
+    return 0;
+}
+
+// nullptr: there is no default, and a client has to name one.
+const char* default_export(int, int) {
+    auto name = service->catalog->default_name();
+    return name ? nbdkit_strdup_intern(name->c_str()) : nullptr;
+}
+
+void* open(int) {
+    std::string name = nbdkit_export_name();
+    if (name.empty()) {
+        auto only = service->catalog->default_name();
+        if (!only) {
+            report(only.error());
+            return nullptr;
+        }
+        name = *only;
+    }
+    auto source = service->catalog->open_export(name);
+    if (!source) {
+        report(source.error());
+        return nullptr;
+    }
+    return new Connection{name, std::move(*source)};
+}
+
+Connection& connection(void* handle) { return *static_cast<Connection*>(handle); }
+
+void close(void* handle) { delete &connection(handle); }
+
+const char* export_description(void* handle) {
+    for (const Export& item : service->catalog->exports())
+        if (item.name == connection(handle).name) return nbdkit_strdup_intern(item.description.c_str());
+    return nullptr;
+}
+
+int64_t get_size(void* handle) { return static_cast<int64_t>(connection(handle).source->size_bytes()); }
+
+int yes(void*) { return 1; }
+int no(void*) { return 0; }
+int can_cache(void*) { return NBDKIT_CACHE_NATIVE; }
+
+// The start of a disk tells how it is stored.
+bool starts_compressed(const Source& source) {
+    PieceList pieces;
+    uint64_t length = std::min<uint64_t>(source.size_bytes(), MiB);
+    if (length == 0 || !source.map(0, length, pieces)) return false;
+    return std::ranges::any_of(pieces.pieces(),
+                               [](const Piece& piece) { return std::holds_alternative<CompressedRange>(piece.what); });
+}
+
+int block_size(void* handle, uint32_t* minimum, uint32_t* preferred, uint32_t* maximum) {
+    *minimum = 1;
+    *preferred = starts_compressed(*connection(handle).source) ? preferred_bytes_compressed : preferred_bytes_plain;
+    *maximum = read_bytes_max;
+    return 0;
+}
+
+int pread(void* handle, void* buffer, uint32_t count, uint64_t offset, uint32_t) {
+    auto done = service->engine.read(*connection(handle).source, offset, {static_cast<std::byte*>(buffer), count});
+    return done ? 0 : report(done.error());
+}
+
+int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, nbdkit_extents* out) {
+    bool refused = false;
+    auto done = visit_extents(*connection(handle).source, offset, std::min<uint64_t>(count, extents_bytes_max),
+                              [&](const Extent& extent) {
+                                  uint32_t type = extent.zero ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+                                  refused = nbdkit_add_extent(out, extent.offset, extent.length, type) == -1;
+                                  return !refused && (flags & NBDKIT_FLAG_REQ_ONE) == 0;
+                              });
+    if (!done) return report(done.error());
+    return refused ? -1 : 0;
+}
+
+// Asks the kernel to read ahead what the range is made of; computed bytes need nothing.
+int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
+    auto prefetch = [](const File& file, uint64_t from, uint64_t length) {
+        posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(length), POSIX_FADV_WILLNEED);
+    };
+    PieceList pieces;
+    for (uint64_t end = offset + count; offset < end; offset += pieces.length()) {
+        pieces.clear();
+        auto mapped = connection(handle).source->map(offset, end - offset, pieces);
+        if (!mapped) return report(mapped.error());
+        for (const Piece& piece : pieces.pieces()) {
+            if (auto* plain = std::get_if<FileRange>(&piece.what))
+                prefetch(*plain->file, plain->offset, piece.length);
+            else if (auto* packed = std::get_if<CompressedRange>(&piece.what))
+                prefetch(*packed->file, packed->offset, packed->stored_bytes);
+        }
+    }
+    return 0;
+}
+
+nbdkit_plugin make_plugin() {
+    nbdkit_plugin plugin{};
+    plugin.name = "hyper";
+    plugin.longname = "hyper: any disk image, in any format, live";
+    plugin.version = HYPER_VERSION;
+    plugin.description = "serves disk images as raw disks, and as image files of other formats computed from them";
+    plugin.config = config;
+    plugin.config_complete = config_complete;
+    plugin.config_help =
+        "[source=]SPEC ...     (required) an image file, or a directory of images\n"
+        "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)\n"
+        "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
+        "allow=DIR             images may refer to files in DIR too, besides their own folder";
+    plugin.magic_config_key = "source";
+    plugin.get_ready = get_ready;
+    plugin.after_fork = after_fork;
+    plugin.cleanup = cleanup;
+    plugin.dump_plugin = dump_plugin;
+    plugin.list_exports = list_exports;
+    plugin.default_export = default_export;
+    plugin.open = open;
+    plugin.close = close;
+    plugin.export_description = export_description;
+    plugin.get_size = get_size;
+    plugin.can_write = no;
+    plugin.can_multi_conn = yes;
+    plugin.can_extents = yes;
+    plugin.can_cache = can_cache;
+    plugin.block_size = block_size;
+    plugin.pread = pread;
+    plugin.extents = extents;
+    plugin.cache = cache;
+    return plugin;
+}
+
+}  // namespace
+
+}  // namespace hyper
+
+static nbdkit_plugin plugin = hyper::make_plugin();
+NBDKIT_REGISTER_PLUGIN(plugin)
