@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "blockengine/base/bytes.h"
 #include "convert/check.h"
 #include "convert/image.h"
 #include "convert/opening.h"
