@@ -66,8 +66,14 @@ class Checker {
   private:
     struct Place {
         uint64_t offset, length;
-        std::string what;
+        std::string_view what;
+        uint64_t number = unnumbered;
+
+        std::string name() const {
+            return number == unnumbered ? std::string(what) : fmt::format("{} {}", what, number);
+        }
     };
+    static constexpr uint64_t unnumbered = ~uint64_t{0};
 
     template <class Structure>
     bool check_checksum(const std::string& where, const Structure& structure, const Cookie& cookie, size_t at) {
@@ -178,11 +184,11 @@ class Checker {
             report_.error("dynamic header: reserved", "is not all zero");
         bool differencing = footer_.disk_type == type_differencing;
         if (differencing == all_zero(header_.parent_unique_id))
-            report_.error("dynamic header: parent unique id", differencing ? "is all zero" : "is set without a parent");
+            report_.error("dynamic header: parent unique id", "{}", differencing ? "is all zero" : "is set without a parent");
         if (!differencing && header_.parent_timestamp != 0)
             report_.error("dynamic header: parent timestamp", "is set without a parent");
         if (differencing != (header_.parent_name[0] != 0))
-            report_.error("dynamic header: parent unicode name", differencing ? "is empty" : "is set without a parent");
+            report_.error("dynamic header: parent unicode name", "{}", differencing ? "is empty" : "is set without a parent");
         size_t used = 0;
         for (size_t i = 0; i < header_.parent_locators.size(); ++i)
             if (check_locator(i, differencing)) ++used;
@@ -211,7 +217,7 @@ class Checker {
             report_.error(field, "{} bytes at offset {} lead past the end of the file", length,
                           uint64_t{locator.data_offset});
         else
-            places_.push_back({locator.data_offset, length, field});
+            places_.push_back({locator.data_offset, length, "parent locator", i});
         return true;
     }
 
@@ -262,7 +268,7 @@ class Checker {
             return {};
         }
         if (offset < table_end_) report_.warning(field, "a block at offset {} stands before the table's end", offset);
-        places_.push_back({offset, length, field});
+        places_.push_back({offset, length, "BAT entry", block});
         report_.allocated_bytes += header_.block_size;
         return block < blocks ? check_bitmap(field, block, offset) : Result<void>{};
     }
@@ -286,11 +292,12 @@ class Checker {
 
     void check_overlaps() {
         std::ranges::sort(places_, {}, &Place::offset);
-        for (size_t i = 1; i < places_.size(); ++i) {
-            const Place& before = places_[i - 1];
-            if (places_[i].offset < before.offset + before.length)
-                report_.error(places_[i].what, "{} bytes at offset {} overlap {} at offset {}", places_[i].length,
-                              places_[i].offset, before.what, before.offset);
+        const Place* widest = nullptr;  // the place before that reaches farthest
+        for (const Place& place : places_) {
+            if (widest != nullptr && place.offset < widest->offset + widest->length)
+                report_.error(place.name(), "{} bytes at offset {} overlap {} at offset {}", place.length,
+                              place.offset, widest->name(), widest->offset);
+            if (widest == nullptr || place.offset + place.length > widest->offset + widest->length) widest = &place;
         }
     }
 
