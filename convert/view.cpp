@@ -49,7 +49,7 @@ Result<const ViewKind*> find_view_kind(Format format, std::string_view subformat
 
 Result<std::shared_ptr<const Source>> open_view(const ViewKind& kind, ViewInput input) {
     uint64_t size = input.disk->size_bytes();
-    if (size % sector_bytes != 0 && kind.make != make_raw_view)
+    if (size % sector_bytes != 0 && kind.format != Format::raw)
         input.disk = std::make_shared<PaddedSource>(input.disk, round_up(size, sector_bytes));
     return kind.make(input);
 }
