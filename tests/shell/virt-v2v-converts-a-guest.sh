@@ -36,8 +36,9 @@ rm -rf --one-file-system root disk.raw
 claim "virt-v2v converts it from NBD"
 # virt-v2v knows NBD sources as localhost and a port only.
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-nbdkit --ipaddr 127.0.0.1 --port "$port" --pidfile nbd.pid --log="file:$scratch/nbd.log" "$plugin" web01.vmdk
-servers+=("$(cat nbd.pid)")
+nbdkit -f --ipaddr 127.0.0.1 --port "$port" --pidfile nbd.pid "$plugin" web01.vmdk 2>nbd.log &
+servers+=($!)
+eventually test -s nbd.pid || die "nbdkit did not start"
 cat >guest.xml <<X
 <domain type='qemu'>
   <name>web01</name>
