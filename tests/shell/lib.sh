@@ -74,13 +74,15 @@ gone() {
 
 make_disk() { python3 "$SRC/tests/shell/make-disk" "$1" "$2"; }
 
-# nbdkit goes to the background when it is ready to be connected to.
+# nbdkit 1.32 logs to a file only from the foreground.
 serve_nbd() {
     local count=${#servers[@]}
     socket=$scratch/nbd$count.sock
-    nbdkit --unix "$socket" --pidfile "$scratch/nbd$count.pid" --log="file:$scratch/nbd$count.log" "$plugin" "$@" ||
-        die "nbdkit did not start: $(cat "$scratch/nbd$count.log" 2>/dev/null)"
-    servers+=("$(cat "$scratch/nbd$count.pid")")
+    nbdkit --foreground --unix "$socket" --pidfile "$scratch/nbd$count.pid" "$plugin" "$@" 2>"$scratch/nbd$count.log" &
+    servers+=($!)
+    # The pid is written when the socket listens.
+    eventually test -s "$scratch/nbd$count.pid" ||
+        die "nbdkit did not start: $(cat "$scratch/nbd$count.log")"
 }
 uri() { echo "nbd+unix:///$1?socket=$socket"; }
 
