@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the sources below a folder: layers.py FOLDER. Prints what is wrong and ends with 1 then."""
+import os
+import re
+import sys
+
+# A folder may include itself and what stands in a line above; folders of one line do not see each other.
+LAYERS = [
+    ["blockengine/base"],
+    ["blockengine"],
+    ["convert"],
+    ["catalog"],
+    ["nbdkit-plugins", "fusefs"],
+    ["tools"],
+]
+# Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
+PLACES = {
+    r"liburing\.h": ["blockengine/io"],
+    r"libdeflate\.h": ["blockengine/codec"],
+    r"zstd\.h": ["blockengine/codec"],
+    r"xxhash\.h": ["blockengine/base/hash"],
+    r"spdlog/.*": ["blockengine/base/log"],
+    r"nbdkit-.*\.h": ["nbdkit-plugins/"],
+    r"(fuse|fuse3/).*": ["fusefs/"],
+    r"CLI/.*": ["fusefs/", "tools/"],
+    r"nlohmann/.*": ["tools/"],
+}
+SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+
+top = sys.argv[1]
+wrong = []
+
+
+def rank(path):
+    """The line and the folder of LAYERS that a file belongs to; None for none (tests)."""
+    best = None
+    for number, folders in enumerate(LAYERS):
+        for folder in folders:
+            if path.startswith(folder + "/") and (best is None or len(folder) > len(best[1])):
+                best = number, folder
+    return best
+
+
+def check_include(path, bracket, header):
+    here, there = rank(path), rank(header)
+    if bracket == '"' and not os.path.exists(os.path.join(top, header)):
+        wrong.append(f'{path}: includes "{header}", which is not named from the top of the source')
+    if there and here and there != here and there[0] >= here[0]:
+        wrong.append(f"{path}: includes {header}, which is not below {here[1]}")
+    for pattern, places in PLACES.items():
+        if re.fullmatch(pattern, header) and here and not any(path.startswith(place) for place in places):
+            wrong.append(f"{path}: includes <{header}>, which only {', '.join(places)} may")
+
+
+for folder, folders, files in os.walk(top):
+    folders[:] = [name for name in folders if not name.startswith((".git", "build", "subprojects"))]
+    for name in files:
+        full = os.path.join(folder, name)
+        path = os.path.relpath(full, top)
+        script = os.access(full, os.X_OK) and open(full, "rb").read(2) == b"#!"
+        if not script and not SOURCE.search(name):
+            continue
+        with open(full, errors="replace") as file:
+            text = file.read()
+        if "SPDX-License-Identifier: Apache-2.0" not in "".join(text.splitlines(True)[:3]):
+            wrong.append(f"{path}: has no SPDX line at its top")
+        if name.endswith((".cpp", ".h")):
+            for bracket, header in INCLUDE.findall(text):
+                check_include(path, bracket, header)
+
+print("\n".join(sorted(wrong)) or "- includes point down only, every source file has its licence")
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A view is the same file through every door: nbdcopy from NBD, cp from the mount, byte for byte.
+. "$(dirname "$0")/lib.sh"
+need nbdkit nbdcopy
+
+mkdir disks
+for kind in odd-sectors random; do make_disk "$kind" "disks/$kind.raw"; done
+serve_nbd disks
+mount_hyperfs disks
+
+for kind in odd-sectors random; do
+    for view in "${views[@]}"; do
+        claim "$kind$view"
+        nbdcopy "$(uri "$kind$view")" over-nbd
+        cmp over-nbd "$mount/$kind$view" || die "$kind$view differs between NBD and the mount"
+        cp --sparse=auto "$mount/$kind$view" copied
+        cmp over-nbd copied || die "$kind$view differs when copied by its holes"
+        rm -f over-nbd copied
+    done
+done
