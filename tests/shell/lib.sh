@@ -74,12 +74,15 @@ gone() {
 
 make_disk() { python3 "$SRC/tests/shell/make-disk" "$1" "$2"; }
 
+# nbdkit 1.32 logs to a file only from the foreground.
 serve_nbd() {
     local count=${#servers[@]}
     socket=$scratch/nbd$count.sock
-    nbdkit -f --unix "$socket" --pidfile "$socket.pid" "$plugin" "$@" 2>"$scratch/nbd$count.log" &
+    nbdkit --foreground --unix "$socket" --pidfile "$scratch/nbd$count.pid" "$plugin" "$@" 2>"$scratch/nbd$count.log" &
     servers+=($!)
-    eventually test -s "$socket.pid" || die "nbdkit did not start"
+    # The pid is written when the socket listens.
+    eventually test -s "$scratch/nbd$count.pid" ||
+        die "nbdkit did not start: $(cat "$scratch/nbd$count.log")"
 }
 uri() { echo "nbd+unix:///$1?socket=$socket"; }
 
