@@ -75,7 +75,13 @@ Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const {
 File::Run File::next_data(uint64_t offset, uint64_t end) const {
     if (offset >= end) return {end, end};
     off_t start = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
-    if (start < 0) return errno == ENXIO ? Run{end, end} : Run{offset, end};
+    if (start < 0) {
+        if (errno != ENXIO) return {offset, end};
+        // Either a hole is left, or the file has shrunk since: what is missing is no hole, but an error to its reader.
+        struct stat status {};
+        if (::fstat(fd_, &status) != 0) return {offset, end};
+        return {std::clamp(static_cast<uint64_t>(status.st_size), offset, end), end};
+    }
     if (static_cast<uint64_t>(start) >= end) return {end, end};
     off_t stop = ::lseek(fd_, start, SEEK_HOLE);
     if (stop < 0) return {static_cast<uint64_t>(start), end};

@@ -32,7 +32,8 @@ class File {
     Result<void> read(uint64_t offset, std::span<std::byte> buffer) const;
 
     // The first run of data at or after `offset`, clipped to `end`: [start, stop), as SEEK_DATA and
-    // SEEK_HOLE tell. start == stop == end where only a hole is left. All data where the file system cannot tell.
+    // SEEK_HOLE tell. start == stop == end where only a hole is left. All data where the file system cannot tell,
+    // and where the file has shrunk, so that a reader meets the error.
     struct Run {
         uint64_t start, stop;
     };

@@ -175,6 +175,21 @@ TEST(Engine, gives_many_threads_the_right_bytes) {
     EXPECT_EQ(wrong, 0);
 }
 
+TEST(Extents, call_what_a_file_has_lost_data_and_not_a_hole) {
+    ScratchDir scratch;
+    test::write_file(scratch.path("disk"), some_bytes(16384));
+    auto file = File::open(scratch.path("disk"), test::engine().io());
+    ASSERT_TRUE(file);
+    std::filesystem::resize_file(scratch.path("disk"), 4096);
+    uint64_t data_bytes = 0;
+    auto visited = visit_extents(FileSource(*file), 0, 16384, [&](const Extent& extent) {
+        if (!extent.zero) data_bytes += extent.length;
+        return true;
+    });
+    ASSERT_TRUE(visited);
+    EXPECT_EQ(data_bytes, 16384u);
+}
+
 TEST(Extents, show_the_holes_of_the_file_beneath) {
     ScratchDir scratch;
     auto disk = test::pattern(4 * MiB, {{MiB, MiB}});
