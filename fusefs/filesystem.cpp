@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Design note. Content does not change while it is held, so the kernel's page cache is kept from one open to the
-// next as long as the shelf still holds the same file; a file that was let go and opened anew starts an
-// empty cache. Attributes and names may change (an image is replaced, a directory gains one) and are kept for
-// seconds only. Reads are copied from the engine's buffer rather than spliced: a spliced read of a file that
-// shrank would reach the reader as a short file instead of an error.
+// Design note. Content does not change while it is held, so the kernel's page cache is kept from
+// one open to the next as long as the shelf still holds the same file; a file that was let go and
+// opened anew starts an empty cache. Attributes and names may change (an image is replaced, a
+// directory gains one) and are kept for seconds only. Reads are copied from the engine's buffer
+// rather than spliced: a spliced read of a file that shrank would reach the reader as a short file
+// instead of an error.
 #include "fusefs/filesystem.h"
 
 #include <sys/stat.h>
@@ -29,7 +30,9 @@ constexpr size_t buffer_alignment = 4096;
 // How far one look for a hole or for data reaches at a time.
 constexpr uint64_t seek_step_bytes = GiB;
 
-Filesystem& filesystem(fuse_req_t request) { return *static_cast<Filesystem*>(fuse_req_userdata(request)); }
+Filesystem& filesystem(fuse_req_t request) {
+    return *static_cast<Filesystem*>(fuse_req_userdata(request));
+}
 
 // What a program is told; the reason goes to the log, once, here.
 int fuse_errno(const Node& node, const Error& error) {
@@ -43,10 +46,14 @@ struct Handle {
     std::shared_ptr<const OpenFile> file;
     std::string path;
 };
-Handle& handle(const fuse_file_info& info) { return *reinterpret_cast<Handle*>(info.fh); }
+Handle& handle(const fuse_file_info& info) {
+    return *reinterpret_cast<Handle*>(info.fh);
+}
 
 using Entries = std::vector<Tree::Entry>;
-Entries& entries(const fuse_file_info& info) { return *reinterpret_cast<Entries*>(info.fh); }
+Entries& entries(const fuse_file_info& info) {
+    return *reinterpret_cast<Entries*>(info.fh);
+}
 
 // One a thread, as large as any request.
 std::span<std::byte> read_buffer() {
@@ -65,8 +72,8 @@ void list_folder(fuse_req_t request, const Entries& all, size_t count, size_t fi
         struct stat status {};
         status.st_ino = all[i].inode;
         status.st_mode = all[i].folder ? S_IFDIR : S_IFREG;
-        size_t needed = fuse_add_direntry(request, reply.data() + used, count - used, all[i].name.c_str(), &status,
-                                          static_cast<off_t>(i + 1));
+        size_t needed = fuse_add_direntry(request, reply.data() + used, count - used,
+                                          all[i].name.c_str(), &status, static_cast<off_t>(i + 1));
         if (needed > count - used) break;
         used += needed;
     }
@@ -90,7 +97,8 @@ fuse_lowlevel_ops make_operations() {
     ops.opendir = [](fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
         filesystem(request).opendir(request, inode, info);
     };
-    ops.readdir = [](fuse_req_t request, fuse_ino_t, size_t count, off_t first, fuse_file_info* info) {
+    ops.readdir = [](fuse_req_t request, fuse_ino_t, size_t count, off_t first,
+                     fuse_file_info* info) {
         list_folder(request, entries(*info), count, static_cast<size_t>(first));
     };
     ops.releasedir = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
@@ -100,15 +108,18 @@ fuse_lowlevel_ops make_operations() {
     ops.open = [](fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
         filesystem(request).open(request, inode, info);
     };
-    ops.read = [](fuse_req_t request, fuse_ino_t, size_t count, off_t offset, fuse_file_info* info) {
-        filesystem(request).read(request, *handle(*info).file, static_cast<uint64_t>(offset), count);
+    ops.read = [](fuse_req_t request, fuse_ino_t, size_t count, off_t offset,
+                  fuse_file_info* info) {
+        filesystem(request).read(request, *handle(*info).file, static_cast<uint64_t>(offset),
+                                 count);
     };
     ops.release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
         delete &handle(*info);
         fuse_reply_err(request, 0);
     };
     ops.lseek = [](fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
-        filesystem(request).lseek(request, *handle(*info).file, static_cast<uint64_t>(offset), whence);
+        filesystem(request).lseek(request, *handle(*info).file, static_cast<uint64_t>(offset),
+                                  whence);
     };
     return ops;
 }
@@ -121,7 +132,11 @@ const fuse_lowlevel_ops& Filesystem::operations() {
 }
 
 Filesystem::Filesystem(Catalog& catalog)
-    : engine_(catalog.engine()), tree_(catalog), shelf_(catalog), owner_(getuid()), group_(getgid()) {
+    : engine_(catalog.engine()),
+      tree_(catalog),
+      shelf_(catalog),
+      owner_(getuid()),
+      group_(getgid()) {
     clock_gettime(CLOCK_REALTIME, &mounted_at_);
 }
 
@@ -234,11 +249,12 @@ void Filesystem::lseek(fuse_req_t request, const OpenFile& file, uint64_t offset
     }
     bool found = false;
     for (uint64_t at = offset; at < size && !found; at += std::min(seek_step_bytes, size - at)) {
-        auto done = visit_extents(*file.source, at, std::min(seek_step_bytes, size - at), [&](const Extent& extent) {
-            found = extent.zero == (whence == SEEK_HOLE);
-            if (found) offset = extent.offset;
-            return !found;
-        });
+        auto done = visit_extents(*file.source, at, std::min(seek_step_bytes, size - at),
+                                  [&](const Extent& extent) {
+                                      found = extent.zero == (whence == SEEK_HOLE);
+                                      if (found) offset = extent.offset;
+                                      return !found;
+                                  });
         if (!done) {
             log_error("{}", done.error().message);
             fuse_reply_err(request, EIO);

@@ -30,8 +30,11 @@ int fail(const std::string& message) {
     return exit_error;
 }
 
-// A daemon leaves the current directory, so paths are made absolute while they still mean something.
-std::string absolute(const std::string& path) { return std::filesystem::absolute(path).string(); }
+// A daemon leaves the current directory, so paths are made absolute while they still mean
+// something.
+std::string absolute(const std::string& path) {
+    return std::filesystem::absolute(path).string();
+}
 
 // Serves until unmounted. Runs in the process that stays: rings do not survive a fork.
 int serve(const Options& options, const std::function<void()>& ready) {
@@ -39,7 +42,8 @@ int serve(const Options& options, const std::function<void()>& ready) {
     auto catalog = hyper::Catalog::open(engine, options.specs, options.catalog);
     if (!catalog) return fail(catalog.error().message);
     for (const hyper::Disk& disk : (*catalog)->disks())
-        if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
+        if (!disk.problem.empty())
+            hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
     if (!options.foreground) hyper::log_to_syslog("hyperfs");
     auto served = hyper::serve_mount(**catalog, options.mount, ready);
     return served ? exit_ok : fail(served.error().message);
@@ -80,14 +84,21 @@ int main(int argc, char** argv) {
     std::string format;
     CLI::App app("Offers disk images as files on a mount, in every format, without a copy.");
     app.set_version_flag("-V,--version", "hyperfs " HYPER_VERSION);
-    app.add_flag("-f,--foreground", options.foreground, "Stay in the foreground, and log to standard error");
-    app.add_option("--format", format, "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
-    app.add_option("--cluster-size", options.catalog.cluster_bytes, "Cluster size of qcow2 files (default: 64k)")
+    app.add_flag("-f,--foreground", options.foreground,
+                 "Stay in the foreground, and log to standard error");
+    app.add_option("--format", format,
+                   "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
+    app.add_option("--cluster-size", options.catalog.cluster_bytes,
+                   "Cluster size of qcow2 files (default: 64k)")
         ->transform(CLI::AsSizeValue(false));
-    app.add_option("--allow", allowed, "Images may refer to files in this folder too")->type_name("DIR")->allow_extra_args(false);
+    app.add_option("--allow", allowed, "Images may refer to files in this folder too")
+        ->type_name("DIR")
+        ->allow_extra_args(false);
     app.add_option("-o", mount_options, "Mount option: allow_other")->allow_extra_args(false);
     app.add_option("places", places, "Image files or folders of images, then the mount point")
-        ->type_name("SPEC... MOUNTPOINT")->expected(2, 1 << 16)->required();
+        ->type_name("SPEC... MOUNTPOINT")
+        ->expected(2, 1 << 16)
+        ->required();
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -107,7 +118,8 @@ int main(int argc, char** argv) {
         }
         options.mount.allow_other = true;
     }
-    for (const std::string& dir : allowed) options.catalog.open.allowed_dirs.push_back(absolute(dir));
+    for (const std::string& dir : allowed)
+        options.catalog.open.allowed_dirs.push_back(absolute(dir));
     options.mount.mount_point = absolute(places.back());
     places.pop_back();
     for (const std::string& spec : places) options.specs.push_back(absolute(spec));

@@ -23,10 +23,11 @@ constexpr unsigned threads_max = 16;
 // Several of the largest requests, so that they are in flight together.
 constexpr std::string_view readahead_kib = "4096";
 
-// The kernel takes at most 128 KiB from FUSE itself; an administrator may ask for more here. Who may not does without.
+// The kernel takes at most 128 KiB from FUSE itself; an administrator may ask for more here. Who
+// may not does without.
 void raise_readahead(const struct stat& mounted) {
-    std::string path =
-        fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(mounted.st_dev), minor(mounted.st_dev));
+    std::string path = fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(mounted.st_dev),
+                                   minor(mounted.st_dev));
     int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0) return;
     [[maybe_unused]] ssize_t written = ::write(fd, readahead_kib.data(), readahead_kib.size());
@@ -61,9 +62,11 @@ struct Session {
 
 }  // namespace
 
-Result<void> serve_mount(Catalog& catalog, const MountOptions& options, const std::function<void()>& ready) {
+Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
+                         const std::function<void()>& ready) {
     Filesystem filesystem(catalog);
-    std::string mount_options = "-oro,nosuid,nodev,default_permissions,fsname=hyperfs,subtype=hyperfs";
+    std::string mount_options =
+        "-oro,nosuid,nodev,default_permissions,fsname=hyperfs,subtype=hyperfs";
     if (options.allow_other) mount_options += ",allow_other";
     std::string program = "hyperfs";
     char* arguments[] = {program.data(), mount_options.data()};
@@ -71,11 +74,14 @@ Result<void> serve_mount(Catalog& catalog, const MountOptions& options, const st
     const fuse_lowlevel_ops& operations = Filesystem::operations();
     Session fuse(fuse_session_new(&args, &operations, sizeof operations, &filesystem));
     fuse_opt_free_args(&args);
-    if (fuse.session == nullptr) return fail(EINVAL, "{}: FUSE refuses the options", options.mount_point);
-    if (fuse_set_signal_handlers(fuse.session) != 0) return fail(errno, "signal handlers: {}", errno_text(errno));
+    if (fuse.session == nullptr)
+        return fail(EINVAL, "{}: FUSE refuses the options", options.mount_point);
+    if (fuse_set_signal_handlers(fuse.session) != 0)
+        return fail(errno, "signal handlers: {}", errno_text(errno));
     if (fuse_session_mount(fuse.session, options.mount_point.c_str()) != 0) {
         fuse_remove_signal_handlers(fuse.session);
-        return fail(EIO, "{}: cannot mount here (is /dev/fuse there, and is the folder yours?)", options.mount_point);
+        return fail(EIO, "{}: cannot mount here (is /dev/fuse there, and is the folder yours?)",
+                    options.mount_point);
     }
     std::thread watcher = watch_for_ready(options.mount_point, ready);
     fuse_loop_config* config = fuse_loop_cfg_create();
@@ -88,7 +94,8 @@ Result<void> serve_mount(Catalog& catalog, const MountOptions& options, const st
     watcher.join();
     fuse_remove_signal_handlers(fuse.session);
     // A signal that asked to stop is a clean end too.
-    if (ended < 0) return fail(-ended, "{}: serving the mount: {}", options.mount_point, errno_text(-ended));
+    if (ended < 0)
+        return fail(-ended, "{}: serving the mount: {}", options.mount_point, errno_text(-ended));
     return {};
 }
 

@@ -14,8 +14,10 @@ struct MountOptions {
     bool allow_other = false;
 };
 
-// Mounts the catalog and serves it until it is unmounted, or SIGINT, SIGTERM or SIGHUP arrives. `ready` is called, on a
-// thread of its own, when the mount answers. Errors: what the mount or its loop gives; libfuse has said more on stderr.
-Result<void> serve_mount(Catalog& catalog, const MountOptions& options, const std::function<void()>& ready);
+// Mounts the catalog and serves it until it is unmounted, or SIGINT, SIGTERM or SIGHUP arrives.
+// `ready` is called, on a thread of its own, when the mount answers. Errors: what the mount or its
+// loop gives; libfuse has said more on stderr.
+Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
+                         const std::function<void()>& ready);
 
 }  // namespace hyper

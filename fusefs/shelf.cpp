@@ -9,7 +9,8 @@ namespace hyper {
 
 namespace {
 
-// Exact for most disks; for one of very many extents the rest is assumed to be like what was seen in this time.
+// Exact for most disks; for one of very many extents the rest is assumed to be like what was seen
+// in this time.
 constexpr std::chrono::milliseconds counting_time_max{20};
 constexpr uint64_t counting_step_bytes = 4 * GiB;
 
@@ -49,7 +50,8 @@ Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_na
     std::weak_ptr<const OpenFile>& slot = files_[export_name];
     std::shared_ptr<const OpenFile> file = slot.lock();  // another thread may have been faster
     if (!file) {
-        file = std::make_shared<OpenFile>(OpenFile{std::move(source), next_serial_++, allocated_bytes});
+        file = std::make_shared<OpenFile>(
+            OpenFile{std::move(source), next_serial_++, allocated_bytes});
         slot = file;
     }
     keep(file, dropped);

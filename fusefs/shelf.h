@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The exports that a mount has opened. Opening a view costs a pass over its disk's extents, so what was in use
-// a moment ago is kept ready; what nobody uses is let go, so that a replaced image shows.
+// The exports that a mount has opened. Opening a view costs a pass over its disk's extents, so what
+// was in use a moment ago is kept ready; what nobody uses is let go, so that a replaced image
+// shows.
 #pragma once
 
 #include <chrono>
@@ -18,8 +19,9 @@ namespace hyper {
 // Immutable.
 struct OpenFile {
     std::shared_ptr<const Source> source;
-    uint64_t serial;           // never used again: tells whether cached bytes are still this file's
-    uint64_t allocated_bytes;  // what is not known to be zero; an estimate for disks of many extents
+    uint64_t serial;  // never used again: tells whether cached bytes are still this file's
+    uint64_t
+        allocated_bytes;  // what is not known to be zero; an estimate for disks of many extents
 };
 
 // Thread-safe.
@@ -47,8 +49,8 @@ class Shelf {
     Catalog& catalog_;
     std::mutex mutex_;
     std::unordered_map<std::string, std::weak_ptr<const OpenFile>> files_;  // guarded by mutex_
-    std::list<Kept> kept_;                                                  // guarded by mutex_; newest first
-    uint64_t next_serial_ = 1;                                              // guarded by mutex_
+    std::list<Kept> kept_;      // guarded by mutex_; newest first
+    uint64_t next_serial_ = 1;  // guarded by mutex_
 };
 
 }  // namespace hyper

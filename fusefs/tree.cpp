@@ -16,7 +16,8 @@ std::string join(const std::string& folder, std::string_view name) {
     return folder.empty() ? std::string(name) : folder + "/" + std::string(name);
 }
 
-// Names of snapshots come from inside images, which are hostile: what could not be a path stays out.
+// Names of snapshots come from inside images, which are hostile: what could not be a path stays
+// out.
 bool usable_component(std::string_view name) {
     return !name.empty() && name != "." && name != ".." && name.size() <= name_bytes_max &&
            name.find('\0') == std::string_view::npos;
@@ -80,7 +81,8 @@ std::vector<Tree::Entry> Tree::list(const Node& folder) {
     if (found == now->end()) return entries;
     std::lock_guard lock(mutex_);
     for (const auto& [name, export_name] : found->second)
-        entries.push_back({name, node_of(join(folder.path, name), export_name).inode, export_name.empty()});
+        entries.push_back(
+            {name, node_of(join(folder.path, name), export_name).inode, export_name.empty()});
     return entries;
 }
 

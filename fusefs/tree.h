@@ -17,8 +17,8 @@
 
 namespace hyper {
 
-// A folder or file that somebody has looked up. It stays for as long as the mount does: names come from the catalog,
-// not from whoever asks, so there are only so many.
+// A folder or file that somebody has looked up. It stays for as long as the mount does: names come
+// from the catalog, not from whoever asks, so there are only so many.
 struct Node {
     uint64_t inode;           // from the name alone, so it is the same in every mount
     std::string path;         // below the mount point: "web01/root.qcow2"; "" is the root
@@ -43,8 +43,8 @@ class Tree {
 
     // nullptr for a number that was never given out.
     Node* find(uint64_t inode);
-    // A name that is listed, or one that only opening it can tell: a profile's ("web01.azure.vhd"), or an image's
-    // that is damaged. nullptr for a name that cannot be any of these.
+    // A name that is listed, or one that only opening it can tell: a profile's ("web01.azure.vhd"),
+    // or an image's that is damaged. nullptr for a name that cannot be any of these.
     Node* lookup(const Node& folder, std::string_view name);
 
     struct Entry {

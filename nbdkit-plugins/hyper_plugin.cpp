@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // nbdkit-hyper-plugin: the catalog's disks and views as NBD exports, for those who live in nbdkit.
 //
-// Design note. nbdkit loads the plugin, configures it, forks (to daemonize), and only then serves. What does not
-// survive a fork, the engine's rings above all, is made in after_fork(). get_ready() opens the same catalog
-// once on an engine of plain preads and throws it away, so that a wrong configuration is told while the caller
-// still listens. After after_fork() the state is immutable: the read path takes no lock of ours.
+// Design note. nbdkit loads the plugin, configures it, forks (to daemonize), and only then serves.
+// What does not survive a fork, the engine's rings above all, is made in after_fork(). get_ready()
+// opens the same catalog once on an engine of plain preads and throws it away, so that a wrong
+// configuration is told while the caller still listens. After after_fork() the state is immutable:
+// the read path takes no lock of ours.
 #define NBDKIT_API_VERSION 2
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/log.h"
 #include "catalog/catalog.h"
 
 namespace hyper {
@@ -28,10 +30,14 @@ namespace {
 
 // More than nbdkit itself takes in one read request is never asked for.
 constexpr uint32_t read_bytes_max = 64 << 20;
-// nbdkit 1.32 to 1.44 abort when a uniform stretch of 4 GiB or more is described in answer to a request
-// for 4 GiB - 1 (CVE-2025-47711), so one answer never covers that much. Clients ask on.
+// nbdkit 1.32 to 1.44 abort when a uniform stretch of 4 GiB or more is described in answer to a
+// request for 4 GiB - 1 (CVE-2025-47711), so one answer never covers that much. Clients ask on.
 constexpr uint64_t extents_bytes_max = GiB;
 constexpr uint32_t preferred_bytes_plain = 4096, preferred_bytes_compressed = 65536;
+
+// What nbdkit can list; beyond that its whole list fails. Names of snapshots come from inside
+// images, which are hostile.
+constexpr size_t listed_max = 10000, name_bytes_max = 4096;
 
 struct Settings {
     std::vector<std::string> specs;
@@ -52,7 +58,8 @@ struct Connection {
     std::shared_ptr<const Source> source;
 };
 
-// nbdkit sends an errno that NBD does not know as EINVAL, which blames the client: those become EIO.
+// nbdkit sends an errno that NBD does not know as EINVAL, which blames the client: those become
+// EIO.
 int nbd_errno(int code) {
     switch (code) {
         case EPERM:
@@ -60,8 +67,10 @@ int nbd_errno(int code) {
         case ENOMEM:
         case EINVAL:
         case ENOTSUP:
-        case EOVERFLOW: return code;
-        default: return EIO;
+        case EOVERFLOW:
+            return code;
+        default:
+            return EIO;
     }
 }
 
@@ -72,7 +81,8 @@ int report(const Error& error) {
     return -1;
 }
 
-// nbdkit changes to / when it daemonizes, so paths are made absolute while they still mean something.
+// nbdkit changes to / when it daemonizes, so paths are made absolute while they still mean
+// something.
 bool absolute(const char* path, std::string& out) {
     char* made = nbdkit_absolute_path(path);
     if (made == nullptr) return false;
@@ -101,7 +111,8 @@ int config(const char* key_text, const char* value) {
         if (bytes < 0) return -1;
         settings.catalog.cluster_bytes = static_cast<uint64_t>(bytes);
     } else {
-        nbdkit_error("unknown parameter \"%s\" (try source, format, cluster_size or allow)", key_text);
+        nbdkit_error("unknown parameter \"%s\" (try source, format, cluster_size or allow)",
+                     key_text);
         return -1;
     }
     return 0;
@@ -135,7 +146,9 @@ int after_fork() {
     return 0;
 }
 
-void cleanup() { service.reset(); }
+void cleanup() {
+    service.reset();
+}
 
 void dump_plugin() {
     std::printf("hyper_io=%s\n", std::string(make_system_io()->name()).c_str());
@@ -143,8 +156,17 @@ void dump_plugin() {
 }
 
 int list_exports(int, int, nbdkit_exports* exports) {
-    for (const Export& item : service->catalog->exports())
-        if (nbdkit_add_export(exports, item.name.c_str(), item.description.c_str()) == -1) return -1;
+    size_t listed = 0;
+    for (const Export& item : service->catalog->exports()) {
+        if (item.name.size() > name_bytes_max || item.name.find('\0') != std::string::npos)
+            continue;
+        if (listed++ == listed_max) {
+            log_warning("only {} exports are listed; the others can be opened by name", listed_max);
+            break;
+        }
+        std::string description = item.description.substr(0, name_bytes_max);
+        if (nbdkit_add_export(exports, item.name.c_str(), description.c_str()) == -1) return -1;
+    }
     return 0;
 }
 
@@ -172,51 +194,68 @@ void* open(int) {
     return new Connection{name, std::move(*source)};
 }
 
-Connection& connection(void* handle) { return *static_cast<Connection*>(handle); }
+Connection& connection(void* handle) {
+    return *static_cast<Connection*>(handle);
+}
 
-void close(void* handle) { delete &connection(handle); }
+void close(void* handle) {
+    delete &connection(handle);
+}
 
 const char* export_description(void* handle) {
     for (const Export& item : service->catalog->exports())
-        if (item.name == connection(handle).name) return nbdkit_strdup_intern(item.description.c_str());
+        if (item.name == connection(handle).name)
+            return nbdkit_strdup_intern(item.description.c_str());
     return nullptr;
 }
 
-int64_t get_size(void* handle) { return static_cast<int64_t>(connection(handle).source->size_bytes()); }
+int64_t get_size(void* handle) {
+    return static_cast<int64_t>(connection(handle).source->size_bytes());
+}
 
-int yes(void*) { return 1; }
-int no(void*) { return 0; }
-int can_cache(void*) { return NBDKIT_CACHE_NATIVE; }
+int yes(void*) {
+    return 1;
+}
+int no(void*) {
+    return 0;
+}
+int can_cache(void*) {
+    return NBDKIT_CACHE_NATIVE;
+}
 
 // The start of a disk tells how it is stored.
 bool starts_compressed(const Source& source) {
     PieceList pieces;
     uint64_t length = std::min<uint64_t>(source.size_bytes(), MiB);
     if (length == 0 || !source.map(0, length, pieces)) return false;
-    return std::ranges::any_of(pieces.pieces(),
-                               [](const Piece& piece) { return std::holds_alternative<CompressedRange>(piece.what); });
+    return std::ranges::any_of(pieces.pieces(), [](const Piece& piece) {
+        return std::holds_alternative<CompressedRange>(piece.what);
+    });
 }
 
 int block_size(void* handle, uint32_t* minimum, uint32_t* preferred, uint32_t* maximum) {
     *minimum = 1;
-    *preferred = starts_compressed(*connection(handle).source) ? preferred_bytes_compressed : preferred_bytes_plain;
+    *preferred = starts_compressed(*connection(handle).source) ? preferred_bytes_compressed
+                                                               : preferred_bytes_plain;
     *maximum = read_bytes_max;
     return 0;
 }
 
 int pread(void* handle, void* buffer, uint32_t count, uint64_t offset, uint32_t) {
-    auto done = service->engine.read(*connection(handle).source, offset, {static_cast<std::byte*>(buffer), count});
+    auto done = service->engine.read(*connection(handle).source, offset,
+                                     {static_cast<std::byte*>(buffer), count});
     return done ? 0 : report(done.error());
 }
 
 int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, nbdkit_extents* out) {
     bool refused = false;
-    auto done = visit_extents(*connection(handle).source, offset, std::min<uint64_t>(count, extents_bytes_max),
-                              [&](const Extent& extent) {
-                                  uint32_t type = extent.zero ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
-                                  refused = nbdkit_add_extent(out, extent.offset, extent.length, type) == -1;
-                                  return !refused && (flags & NBDKIT_FLAG_REQ_ONE) == 0;
-                              });
+    auto done = visit_extents(
+        *connection(handle).source, offset, std::min<uint64_t>(count, extents_bytes_max),
+        [&](const Extent& extent) {
+            uint32_t type = extent.zero ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0;
+            refused = nbdkit_add_extent(out, extent.offset, extent.length, type) == -1;
+            return !refused && (flags & NBDKIT_FLAG_REQ_ONE) == 0;
+        });
     if (!done) return report(done.error());
     return refused ? -1 : 0;
 }
@@ -224,7 +263,8 @@ int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, nbdki
 // Asks the kernel to read ahead what the range is made of; computed bytes need nothing.
 int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
     auto prefetch = [](const File& file, uint64_t from, uint64_t length) {
-        posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(length), POSIX_FADV_WILLNEED);
+        posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(length),
+                      POSIX_FADV_WILLNEED);
     };
     PieceList pieces;
     for (uint64_t end = offset + count; offset < end; offset += pieces.length()) {
@@ -246,12 +286,14 @@ nbdkit_plugin make_plugin() {
     plugin.name = "hyper";
     plugin.longname = "hyper: any disk image, in any format, live";
     plugin.version = HYPER_VERSION;
-    plugin.description = "serves disk images as raw disks, and as image files of other formats computed from them";
+    plugin.description =
+        "serves disk images as raw disks, and as image files of other formats computed from them";
     plugin.config = config;
     plugin.config_complete = config_complete;
     plugin.config_help =
         "[source=]SPEC ...     (required) an image file, or a directory of images\n"
-        "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)\n"
+        "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file "
+        "name)\n"
         "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
         "allow=DIR             images may refer to files in DIR too, besides their own folder";
     plugin.magic_config_key = "source";
