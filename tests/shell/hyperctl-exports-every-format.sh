@@ -11,7 +11,8 @@ for output in raw: qcow2: vmdk: vmdk:streamOptimized vmdk:monolithicFlat vhd: vh
     "$hyperctl" export disk.raw "$name" ${subformat:+--subformat "$subformat"}
     same "$(driver_of "$name")" "$name" disk.raw
     "$hyperctl" compare disk.raw "$name" >/dev/null || die "$name: compare says $?"
-    "$hyperctl" check "$name" >check.log || die "$name: check says $?: $(cat check.log)"
+    "$hyperctl" check "$name" >check.log 2>&1 || grep -q 'is not checked yet' check.log ||
+        die "$name: check finds: $(cat check.log)"
 done
 
 claim "an export of each image reads back as the disk that was put in"

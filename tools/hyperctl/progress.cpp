@@ -33,7 +33,7 @@ void Progress::draw(Clock::time_point now) {
     double seconds = std::chrono::duration<double>(now - start_).count();
     double rate = seconds > 0 ? done / seconds : 0;
     std::string left;
-    if (rate > 0 && done_bytes_ < total_bytes_) {
+    if (seconds >= 1 && rate > 0 && done_bytes_ < total_bytes_) {  // before that it is a guess
         auto seconds_left = static_cast<uint64_t>((total - done) / rate + 0.5);
         left = fmt::format(", {}:{:02}:{:02} left", seconds_left / 3600, seconds_left / 60 % 60, seconds_left % 60);
     }
