@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/table.h"
@@ -69,6 +71,7 @@ Result<uint64_t> data_bytes(const Source& source) {
         if (!extent.zero) bytes += extent.length;
         return !interrupted();
     }));
+    if (interrupted()) return fail(EINTR, "interrupted");
     return bytes;
 }
 

@@ -53,7 +53,7 @@ int main_of(int argc, char** argv) {
     catch_signals();
     Engine engine;
     auto code = chosen.run(engine);
-    if (interrupted()) return report("interrupted", exit_interrupted);
+    if (!code && interrupted()) return report("interrupted", exit_interrupted);
     if (!code) return report(code.error().message, chosen.code_of_error);
     if (std::fflush(stdout) != 0) return report("cannot write to standard output", chosen.code_of_error);
     return *code;

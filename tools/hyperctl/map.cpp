@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <cerrno>
+
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/table.h"
@@ -33,6 +35,7 @@ Result<int> map(Engine& engine, const MapOptions& options) {
         first = false;
         return !interrupted();
     }));
+    if (interrupted()) return fail(EINTR, "interrupted");
     if (options.json)
         fmt::print("]\n");
     else
