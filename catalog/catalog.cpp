@@ -143,22 +143,9 @@ Result<std::shared_ptr<const Source>> Catalog::open_export(std::string_view name
     auto image = TRY(open_state(target->state));
     std::string key(name);
     if (auto view = views_.find(key, image)) return view;
-    auto view = TRY(make_view(*target, image, name));
+    std::string file_name(name.substr(name.rfind('/') + 1));
+    auto view = TRY(open_wish(engine_, target->wish, image, std::move(file_name), options_.cluster_bytes));
     return views_.put(key, std::move(image), std::move(view));
-}
-
-Result<std::shared_ptr<const Source>> Catalog::make_view(const Target& target, std::shared_ptr<const Image> image,
-                                                         std::string_view name) {
-    ViewInput input;
-    input.identity = image->identity();
-    if (!target.state.snapshot.empty()) input.identity = input.identity.with(target.state.snapshot);
-    input.disk = std::move(image);
-    input.file_name = name.substr(name.rfind('/') + 1);
-    input.engine = &engine_;
-    Format format = target.wish.profile != nullptr ? target.wish.profile->format : target.wish.kind->format;
-    if (format == Format::qcow2) input.cluster_bytes = options_.cluster_bytes;
-    if (target.wish.profile != nullptr) return open_profile_view(*target.wish.profile, std::move(input));
-    return open_view(*target.wish.kind, std::move(input));
 }
 
 std::vector<Disk> Catalog::disks() {

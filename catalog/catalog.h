@@ -103,8 +103,6 @@ class Catalog {
     Result<std::optional<State>> find_disk(std::string_view name);
     Result<std::optional<Target>> find_target(std::string_view name);
     Result<std::shared_ptr<const Image>> open_state(const State& state);
-    Result<std::shared_ptr<const Source>> make_view(const Target& target, std::shared_ptr<const Image> image,
-                                                    std::string_view name);
 
     Engine& engine_;
     const std::vector<std::string> specs_;

@@ -21,4 +21,17 @@ Result<std::optional<ViewWish>> parse_view_suffix(std::string_view suffix) {
     return ViewWish{TRY(find_view_kind(*format, before)), nullptr};
 }
 
+Result<std::shared_ptr<const Source>> open_wish(Engine& engine, const ViewWish& wish,
+                                                std::shared_ptr<const Image> image, std::string file_name,
+                                                uint64_t cluster_bytes) {
+    ViewInput input;
+    input.identity = image->identity();
+    input.disk = std::move(image);
+    input.file_name = std::move(file_name);
+    input.engine = &engine;
+    if (wish.format() == Format::qcow2) input.cluster_bytes = cluster_bytes;
+    if (wish.profile != nullptr) return open_profile_view(*wish.profile, std::move(input));
+    return open_view(*wish.kind, std::move(input));
+}
+
 }  // namespace hyper

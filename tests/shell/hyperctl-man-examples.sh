@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+. "$(dirname "$0")/lib.sh"
+need qemu-img podchecker
+
+claim "the examples of the man page run as written"
+mkdir images
+make_disk random web01.raw
+qemu-img convert -f raw -O qcow2 web01.raw images/web01.qcow2
+qemu-img snapshot -c before images/web01.qcow2
+rm web01.raw
+sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples
+[ "$(grep -c '^hyperctl ' examples)" = 11 ] || die "the examples have changed: $(cat examples)"
+PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1 || die "an example failed"
+
+claim "the man page is sound, and names every option"
+podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
+for command in list info map check compare export; do
+    for option in $("$hyperctl" $command --help | grep -o -- '--[a-z-]*'); do
+        [ "$option" = --help ] || grep -q -- "$option" "$SRC/tools/hyperctl.pod" || die "$command $option is not in the man page"
+    done
+done
+
+claim "the completion gives commands, options, values and file names"
+. "$SRC/tools/hyperctl.bash-completion"
+complete_words() {
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    _hyperctl
+    echo "${COMPREPLY[*]}"
+}
+[ "$(complete_words hyperctl com)" = compare ] || die "no command"
+[ "$(complete_words hyperctl export --prof)" = --profile ] || die "no option"
+[ "$(complete_words hyperctl export a b --profile az)" = azure ] || die "no value"
+[ "$(complete_words hyperctl info images/web)" = images/web01.qcow2 ] || die "no file"
+for command in list info map check compare export; do
+    for option in $("$hyperctl" $command --help | grep -o -- '--[a-z-]*'); do
+        complete_words hyperctl $command -- >/dev/null
+        [[ " ${COMPREPLY[*]} " == *" $option "* ]] || die "$command $option is not completed"
+    done
+done

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of hyperctl: a file a command, each of which adds itself to the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "blockengine/engine.h"
+
+namespace hyper::ctl {
+
+using Json = nlohmann::ordered_json;
+
+// Exit codes, the same for all commands but compare, which has qemu-img's.
+enum ExitCode {
+    exit_ok = 0,
+    exit_error = 1,
+    exit_check_errors = 2,    // check: errors were found
+    exit_check_warnings = 3,  // check: only warnings were
+    exit_partial = 3,         // list: some disks cannot be served
+    exit_differs = 1,         // compare
+    exit_compare_error = 2,   // compare
+    exit_interrupted = 130,
+};
+
+// What the command line asked for; gives the exit code. Set by the parser.
+struct Command {
+    std::function<Result<int>(Engine&)> run;
+    int code_of_error = exit_error;
+};
+
+void add_list(CLI::App& app, Command& chosen);
+void add_info(CLI::App& app, Command& chosen);
+void add_map(CLI::App& app, Command& chosen);
+void add_check(CLI::App& app, Command& chosen);
+void add_compare(CLI::App& app, Command& chosen);
+void add_export(CLI::App& app, Command& chosen);
+
+// Prints it for programs; bytes that are not UTF-8 are replaced.
+void print_json(const Json& json);
+
+// True once SIGINT or SIGTERM came: long work ends soon and cleans up.
+bool interrupted();
+
+}  // namespace hyper::ctl
