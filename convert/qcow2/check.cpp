@@ -89,14 +89,14 @@ class Checker {
     void merge_l2_tables();
     Result<void> count_data(const L2Table& table);
     void count_entry(const L2Table& table, uint64_t l2_index, uint64_t entry, uint64_t bitmap);
-    void count_compressed(const L2Table& table, const std::string& field, uint64_t entry);
+    void count_compressed(const L2Table& table, uint64_t l2_index, uint64_t entry);
     Result<void> check_copied_flags();
     Result<void> compare_refcounts();
     void compare_one(uint64_t cluster, uint64_t stored);
     void end_mismatch();
 
     bool claim(const std::string& field, Kind kind, uint64_t offset, uint64_t bytes, uint32_t times = 1);
-    const Claim* claim_at(uint64_t cluster);
+    const Claim* claim_at(uint64_t cluster) const;
     std::string entry_name(const L2Table& table, uint64_t l2_index) const {
         return fmt::format("L2 table {}{}, entry {}", table.l1_index, table.active ? "" : " of a snapshot", l2_index);
     }
@@ -138,6 +138,8 @@ Result<void> Checker::run() {
     std::erase_if(l2_tables_, [&](const L2Table& table) {
         return !claim(fmt::format("L2 table {}", table.l1_index), Kind::l2_table, table.offset, cluster_bytes_, table.times);
     });
+    std::ranges::sort(claims_, {}, &Claim::first);
+    claims_sorted_ = true;
     for (const L2Table& table : l2_tables_) TRY(count_data(table));
     if (references_->overflowed()) {
         report_.warning("refcounts", "not compared: the clusters of this file are too scattered to count them in {} MiB",
@@ -158,29 +160,35 @@ bool Checker::claim(const std::string& field, Kind kind, uint64_t offset, uint64
         error(field, "{} bytes at offset {} lie past the end of the file ({} bytes)", bytes, offset, file_.size_bytes());
         return false;
     }
-    uint64_t first = cluster_of(offset), count = divide_up(bytes, cluster_bytes_);
-    bool free = true;
-    for (uint64_t cluster = first; cluster < first + count; ++cluster) {
-        if (free && references_->count(cluster) > 0) {
-            // Searching for the other is for the message alone.
-            const Claim* other = report_.findings().size() < CheckReport::findings_max ? claim_at(cluster) : nullptr;
-            error(field, "offset {} overlaps {}", cluster << cluster_bits_, other ? kind_name(other->kind) : "other metadata");
-            free = false;
-        }
+    uint64_t first = cluster_of(offset), end = first + divide_up(bytes, cluster_bytes_), cluster = first;
+    // It ends at the first overlap, so that all claims together take no more steps than the file has clusters.
+    bool taken = false;
+    for (; cluster < end && !taken; ++cluster) {
+        taken = references_->count(cluster) > 0;
         references_->add(cluster, times);
     }
-    claims_.push_back({first, count, kind});
-    claims_sorted_ = false;
-    return free;
+    if (taken) {
+        --cluster;
+        // Searching for the other is for the message alone.
+        const Claim* other = report_.findings().size() < CheckReport::findings_max ? claim_at(cluster) : nullptr;
+        error(field, "offset {} overlaps {}", cluster << cluster_bits_, other ? kind_name(other->kind) : "other metadata");
+    }
+    if (cluster > first) claims_.push_back({first, cluster - first, kind});
+    return !taken;
 }
 
-const Checker::Claim* Checker::claim_at(uint64_t cluster) {
-    if (!claims_sorted_) std::ranges::sort(claims_, {}, &Claim::first);
-    claims_sorted_ = true;
-    auto after = std::ranges::upper_bound(claims_, cluster, {}, &Claim::first);
-    if (after == claims_.begin()) return nullptr;
-    const Claim& claim = *std::prev(after);
-    return cluster < claim.first + claim.count ? &claim : nullptr;
+// Claims do not overlap; they are sorted once they are complete, when searching becomes frequent.
+const Checker::Claim* Checker::claim_at(uint64_t cluster) const {
+    auto covers = [&](const Claim& claim) { return claim.first <= cluster && cluster < claim.first + claim.count; };
+    auto found = claims_.begin();
+    if (claims_sorted_) {
+        found = std::ranges::upper_bound(claims_, cluster, {}, &Claim::first);
+        if (found != claims_.begin()) --found;
+        if (found != claims_.end() && !covers(*found)) found = claims_.end();
+    } else {
+        found = std::ranges::find_if(claims_, covers);
+    }
+    return found != claims_.end() ? &*found : nullptr;
 }
 
 // False, with findings, where nothing more can be checked.
@@ -419,12 +427,13 @@ Result<void> Checker::check_l1(const std::string& field, uint64_t offset, uint32
     uint64_t bytes = uint64_t{entries} * 8, covers = cluster_bytes_ / l2_entry_bytes_ * cluster_bytes_;
     if (bytes > l1_bytes_max || divide_up(disk_bytes, covers) > entries)
         error(field, "{} entries are over 32 MiB or too few for a disk of {} bytes", entries, disk_bytes);
-    if (bytes == 0 || bytes > l1_bytes_max || !claim(field, Kind::l1_table, offset, bytes)) return {};
+    if (bytes == 0 || bytes > l1_bytes_max) return {};
     l1_entries_seen_ += entries;
     if (l1_entries_seen_ > l1_entries_total_max) {
         error(field, "the L1 tables of all snapshots have over {} entries: not followed", l1_entries_total_max);
         return {};
     }
+    if (!claim(field, Kind::l1_table, offset, bytes)) return {};
     if (!range_within(offset, bytes, file_.size_bytes())) {
         error(field, "{} bytes at offset {} lie past the end of the file", bytes, offset);
         return {};
@@ -494,7 +503,7 @@ void Checker::count_entry(const L2Table& table, uint64_t l2_index, uint64_t entr
     const bool extended = has(incompatible_extended_l2);
     if ((entry & flag_compressed) != 0) {
         if (bitmap != 0) error(field(), "0x{:016x}: a compressed cluster with subcluster bitmap 0x{:016x}", entry, bitmap);
-        return count_compressed(table, field(), entry);
+        return count_compressed(table, l2_index, entry);
     }
     if ((entry & ~(offset_mask | flag_copied | flag_zero)) != 0 || ((entry & flag_zero) != 0 && extended))
         error(field(), "0x{:016x}: reserved bits are set", entry);
@@ -525,16 +534,17 @@ void Checker::count_entry(const L2Table& table, uint64_t l2_index, uint64_t entr
     references_->add(cluster_of(host), table.times);
 }
 
-void Checker::count_compressed(const L2Table& table, const std::string& field, uint64_t entry) {
+void Checker::count_compressed(const L2Table& table, uint64_t l2_index, uint64_t entry) {
+    auto field = [&] { return entry_name(table, l2_index); };
     if (has(incompatible_data_file)) {
-        error(field, "0x{:016x}: a compressed cluster in an image with a data file", entry);
+        error(field(), "0x{:016x}: a compressed cluster in an image with a data file", entry);
         return;
     }
-    if ((entry & flag_copied) != 0) error(field, "0x{:016x}: a compressed cluster is flagged copied", entry);
+    if ((entry & flag_copied) != 0) error(field(), "0x{:016x}: a compressed cluster is flagged copied", entry);
     CompressedPlace place = compressed_place(entry, cluster_bits_);
     uint64_t end = place.offset + place.stored_bytes;
     if (place.offset >= file_.size_bytes() || end > file_end()) {
-        error(field, "0x{:016x}: {} compressed bytes at offset {} lie past the end of the file ({} bytes)", entry,
+        error(field(), "0x{:016x}: {} compressed bytes at offset {} lie past the end of the file ({} bytes)", entry,
               place.stored_bytes, place.offset, file_.size_bytes());
         return;
     }
@@ -542,7 +552,7 @@ void Checker::count_compressed(const L2Table& table, const std::string& field, u
     for (uint64_t cluster = cluster_of(place.offset); cluster <= cluster_of(end - 1); ++cluster) {
         if (references_->count(cluster) > 0)
             if (const Claim* other = claim_at(cluster))
-                error(field, "0x{:016x}: the compressed cluster overlaps {}", entry, kind_name(other->kind));
+                error(field(), "0x{:016x}: the compressed cluster overlaps {}", entry, kind_name(other->kind));
         references_->add(cluster, table.times);
     }
 }
@@ -574,12 +584,14 @@ Result<void> Checker::check_copied_flags() {
 Result<void> Checker::compare_refcounts() {
     const uint64_t per_block = cluster_bytes_ * 8 >> refcount_order_, bits = uint64_t{1} << refcount_order_;
     std::vector<std::byte> block(cluster_bytes_);
-    uint64_t cluster = 0;
+    auto compare_with_zero = [&](uint64_t first, uint64_t end) {
+        for (uint64_t c = references_->next_counted(first, end); c < end; c = references_->next_counted(c + 1, end))
+            compare_one(c, 0);
+    };
     for (uint64_t i = 0; i < refcount_blocks_.size(); ++i) {
-        cluster = i * per_block;
+        const uint64_t cluster = i * per_block;
         if (refcount_blocks_[i] == 0) {
-            for (uint64_t end = std::min(cluster + per_block, references_->cluster_count()); cluster < end; ++cluster)
-                compare_one(cluster, 0);
+            compare_with_zero(cluster, cluster + per_block);
             continue;
         }
         TRY(file_.read(refcount_blocks_[i], block));
@@ -596,8 +608,7 @@ Result<void> Checker::compare_refcounts() {
             compare_one(cluster + j, stored);
         }
     }
-    for (cluster = refcount_blocks_.size() * per_block; cluster < references_->cluster_count(); ++cluster)
-        compare_one(cluster, 0);
+    compare_with_zero(refcount_blocks_.size() * per_block, references_->cluster_count());
     end_mismatch();
     return {};
 }

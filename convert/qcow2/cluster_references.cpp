@@ -45,4 +45,17 @@ uint32_t ClusterReferences::count(uint64_t cluster) const {
     return chunk.all_one ? 1 : 0;
 }
 
+uint64_t ClusterReferences::next_counted(uint64_t cluster, uint64_t end) const {
+    while (cluster < std::min(end, cluster_count_)) {
+        const Chunk& chunk = chunks_[cluster / chunk_clusters];
+        if (!chunk.counts && !chunk.all_one)
+            cluster = (cluster / chunk_clusters + 1) * chunk_clusters;
+        else if (count(cluster) > 0)
+            return cluster;
+        else
+            ++cluster;
+    }
+    return end;
+}
+
 }  // namespace hyper::qcow2

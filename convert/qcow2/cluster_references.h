@@ -25,6 +25,8 @@ class ClusterReferences {
     // Adds `times` to a cluster of the file. After overflowed() it is without effect.
     void add(uint64_t cluster, uint32_t times);
     uint32_t count(uint64_t cluster) const;  // 0 past the file's end
+    // The first cluster of [cluster, end) that is referred to; `end` where there is none. Untouched chunks cost nothing.
+    uint64_t next_counted(uint64_t cluster, uint64_t end) const;
     uint64_t cluster_count() const { return cluster_count_; }
     // The limit of unfolded chunks was reached: counts are no longer complete.
     bool overflowed() const { return overflowed_; }

@@ -88,20 +88,19 @@ inline void expect_found(const std::string& path, const std::string& words) {
 template <class T>
 void poke(const std::string& path, uint64_t offset, T value) {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-    BigEndian<T> stored(value);
     file.seekp(static_cast<std::streamoff>(offset));
-    file.write(reinterpret_cast<const char*>(&stored), sizeof stored);
+    for (size_t i = sizeof value; i-- > 0;) file.put(static_cast<char>(value >> (i * 8)));
     ASSERT_TRUE(file.flush());
 }
 
 template <class T>
 T peek(const std::string& path, uint64_t offset) {
     std::ifstream file(path, std::ios::binary);
-    BigEndian<T> stored;
     file.seekg(static_cast<std::streamoff>(offset));
-    file.read(reinterpret_cast<char*>(&stored), sizeof stored);
-    EXPECT_TRUE(file);
-    return stored;
+    uint64_t value = 0;
+    for (size_t i = 0; i < sizeof(T); ++i) value = value << 8 | static_cast<uint64_t>(file.get() & 0xff);
+    EXPECT_TRUE(file) << path << ": no number at offset " << offset;
+    return static_cast<T>(value);
 }
 
 // Fields of the header by their offset, see convert/qcow2/format.h.
