@@ -212,7 +212,8 @@ void Checker::check_regions(const Bytes& table) {
         seen.push_back(entry.guid);
         if (entry.required > 1) report_.error(field, "reserved bits are set beside the required bit");
         if (!is_bat && !is_metadata && (entry.required & 1) != 0) report_.error(field, "required and unknown");
-        if ((is_bat || is_metadata) && (entry.required & 1) == 0) report_.error(field, "not marked required");
+        // qemu-img leaves the bit out.
+        if ((is_bat || is_metadata) && (entry.required & 1) == 0) report_.warning(field, "not marked required");
         if (region.offset % region_alignment != 0 || region.length % region_alignment != 0 || region.length == 0 ||
             !range_within(region.offset, region.length, file_bytes_)) {
             report_.error(field, "offset {} and length {} are not whole MiB within the file of {} bytes", region.offset,

@@ -13,16 +13,19 @@
 
 namespace hyper {
 
-// Opens the bytes as an image in memory (references to other files lead into an empty folder), reads its
-// first and last bytes and some in between, walks a bounded number of extents, and runs the checker.
-inline int fuzz_image(Format format, std::span<const std::byte> bytes) {
+inline Engine& fuzz_engine() {
     static Engine engine(make_pread_io());
-    auto file = File::from_bytes(bytes, "/nonexistent/fuzz", engine.io());
-    if (!file) std::abort();
-    (void)check_image(engine, FileSource(*file), format);
+    return engine;
+}
+
+// Opens the file as an image (references to other files lead into an empty folder), reads its
+// first and last bytes and some in between, walks a bounded number of extents, and runs the checker.
+inline int fuzz_file(Format format, std::shared_ptr<const File> file) {
+    Engine& engine = fuzz_engine();
+    (void)check_image(engine, FileSource(file), format);
     OpenOptions options;
     Opening opening(engine, options);
-    auto image = opening.open(*file, format);
+    auto image = opening.open(file, format);
     if (!image) {
         if (image.error().message.empty() || image.error().code == 0) std::abort();
         return 0;
@@ -36,6 +39,13 @@ inline int fuzz_image(Format format, std::span<const std::byte> bytes) {
     if (disk.size_bytes() > 0)
         (void)visit_extents(disk, 0, disk.size_bytes(), [&](const Extent&) { return ++extents < 1000; });
     return 0;
+}
+
+// The same with bytes in memory.
+inline int fuzz_image(Format format, std::span<const std::byte> bytes) {
+    auto file = File::from_bytes(bytes, "/nonexistent/fuzz", fuzz_engine().io());
+    if (!file) std::abort();
+    return fuzz_file(format, *file);
 }
 
 }  // namespace hyper

@@ -28,27 +28,46 @@ void expect_clean(const Source& view) {
     for (const Finding& finding : report->findings()) ADD_FAILURE() << finding.field << ": " << finding.message;
 }
 
-void expect_clients_read(const ScratchDir& dir, const Source& disk, const Source& view, bool small) {
+// qemu reads all of a VHDX disk to compare it, so of a large one only the surroundings of its data are compared.
+void expect_qemu_compares(const std::string& raw, const std::string& vhdx, uint64_t size, const std::vector<uint64_t>& places) {
+    constexpr uint64_t window = 4 * MiB;
+    for (uint64_t place : places) {
+        uint64_t from = std::min(place > window / 2 ? round_down(place - window / 2, sector_bytes) : 0, size - window);
+        std::string part = fmt::format("driver=raw,offset={},size={}", from, window);
+        must_run(fmt::format("qemu-img compare --image-opts '{0},file.driver=file,file.filename={1}' "
+                             "'{0},file.driver=vhdx,file.file.driver=file,file.file.filename={2}'", part, raw, vhdx));
+    }
+}
+
+void expect_clients_read(const ScratchDir& dir, const Source& disk, const Source& view, const std::vector<uint64_t>& places) {
     std::string vhdx = dir.path("disk.vhdx"), raw = dir.path("disk.raw");
     write_sparse(view, vhdx);
     write_sparse(disk, raw);
     must_run("qemu-img info -f vhdx " + vhdx);
     must_run("qemu-img check -f vhdx " + vhdx);
+    auto image = open_image(engine(), vhdx);
+    ASSERT_TRUE(image) << image.error().message;
+    EXPECT_EQ((*image)->size_bytes(), disk.size_bytes());
+    expect_same_content(disk, **image);
+    expect_consistent_reads(**image, 21);
+    if (disk.size_bytes() > GiB) return expect_qemu_compares(raw, vhdx, disk.size_bytes(), places);
     must_run("qemu-img compare -f raw -F vhdx " + raw + " " + vhdx);
-    if (!small) return;
-    must_run("7z t " + vhdx);
-    must_run("7z x -so " + vhdx + " 2>/dev/null | cmp - " + raw);
     must_run("/usr/bin/python3 -c 'import pyvhdi, sys\n"
              "f = pyvhdi.file(); f.open(sys.argv[1]); raw = open(sys.argv[2], \"rb\"); left = f.get_media_size()\n"
              "while left > 0:\n"
              "    n = min(left, 1 << 20); ours = f.read(n); left -= n\n"
              "    assert ours == raw.read(n)\n"
              "assert raw.read(1) == b\"\"' " + vhdx + " " + raw);
-    auto image = open_image(engine(), vhdx);
-    ASSERT_TRUE(image) << image.error().message;
-    EXPECT_EQ((*image)->size_bytes(), disk.size_bytes());
-    expect_same_content(disk, **image);
-    expect_consistent_reads(**image, 21);
+    // 7-Zip refuses a disk of an odd number of sectors, also as qemu-img makes it.
+    if (disk.size_bytes() % 1024 != 0) return;
+    must_run("7z t " + vhdx);
+    must_run("7z x -so " + vhdx + " 2>/dev/null | cmp - " + raw);
+}
+
+std::vector<uint64_t> places_of(const std::map<uint64_t, uint64_t>& runs) {
+    std::vector<uint64_t> places;
+    for (auto& [offset, length] : runs) places.push_back(offset);
+    return places;
 }
 
 }  // namespace
@@ -63,7 +82,7 @@ TEST(VhdxView, dynamic_views_of_awkward_disks_satisfy_every_reader) {
         EXPECT_EQ(view->size_bytes() % MiB, 0u);
         expect_consistent_reads(*view, 22);
         expect_clean(*view);
-        expect_clients_read(dir, *disk, *view, disk->size_bytes() < GiB);
+        expect_clients_read(dir, *disk, *view, places_of(awkward.runs));
     }
 }
 
@@ -77,19 +96,20 @@ TEST(VhdxView, fixed_views_of_awkward_disks_satisfy_every_reader) {
         ASSERT_TRUE(view);
         expect_consistent_reads(*view, 23);
         expect_clean(*view);
-        expect_clients_read(dir, *disk, *view, true);
+        expect_clients_read(dir, *disk, *view, places_of(awkward.runs));
     }
 }
 
 TEST(VhdxView, every_block_size_works) {
     // Larger than a chunk of any block size (4 GiB), so that bitmap entries stand between payload entries.
-    auto disk = pattern(9 * GiB + 512, {{0, 512}, {4 * GiB - MiB, 2 * MiB}, {8 * GiB, 4096}, {9 * GiB, 512}});
+    std::map<uint64_t, uint64_t> runs{{0, 512}, {4 * GiB - MiB, 2 * MiB}, {8 * GiB, 4096}, {9 * GiB, 512}};
+    auto disk = pattern(9 * GiB + 512, runs);
     for (uint64_t block = MiB; block <= 256 * MiB; block *= 4) {
         SCOPED_TRACE(block);
         ScratchDir dir;
         auto view = view_of(disk, "dynamic", block);
         expect_clean(*view);
-        expect_clients_read(dir, *disk, *view, false);
+        expect_clients_read(dir, *disk, *view, places_of(runs));
     }
 }
 
