@@ -189,15 +189,23 @@ TEST(Vmdk, reads_vmfs_flat_as_esxi_writes_it) {
     expect_equals_raw(dir.path("web.raw"), dir.path("web.vmdk"));
 }
 
-TEST(Vmdk, joins_flat_sparse_and_zero_extents) {
+TEST(Vmdk, joins_flat_and_sparse_extents) {
     ScratchDir dir;
     write_sparse(*pattern(3 * MiB, {{0, 3 * MiB}}), dir.path("a.flat"));
     must_run(fmt::format("qemu-img create -f vmdk {} 1M && qemu-io -f vmdk -c 'write -P 9 100k 1k' {}", dir.path("b.vmdk"),
                          dir.path("b.vmdk")));
-    write_text(dir.path("all.vmdk"), descriptor("twoGbMaxExtentSparse", "RW 2048 FLAT \"a.flat\" 2048\nRW 4096 ZERO\n"
+    write_text(dir.path("all.vmdk"), descriptor("twoGbMaxExtentSparse", "RW 2048 FLAT \"a.flat\" 2048\n"
                                                           "RW 2048 SPARSE \"b.vmdk\"\nRW 1024 FLAT \"a.flat\" 0"));
     must_run(fmt::format("qemu-img convert -f vmdk -O raw {} {}", dir.path("all.vmdk"), dir.path("all.raw")));
     expect_equals_raw(dir.path("all.raw"), dir.path("all.vmdk"));
+}
+
+TEST(Vmdk, reads_zeros_for_a_zero_extent) {
+    ScratchDir dir;
+    write_sparse(*pattern(MiB, {{0, MiB}}), dir.path("a.flat"));
+    write_text(dir.path("x.vmdk"), descriptor("custom", "RW 4096 ZERO\nRW 2048 FLAT \"a.flat\" 0\nRW 1 ZERO"));
+    must_run(fmt::format("cd {} && (head -c 2M /dev/zero; cat a.flat; head -c 512 /dev/zero) > x.raw", dir.dir().string()));
+    expect_equals_raw(dir.path("x.raw"), dir.path("x.vmdk"));
 }
 
 // Hostile descriptors.
