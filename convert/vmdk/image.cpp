@@ -40,8 +40,8 @@ class VmdkImage : public Image {
 Result<void> VmdkImage::open_embedded(Opening& opening, const std::shared_ptr<const File>& file) {
     auto sparse = TRY(SparseExtent::open(opening.engine(), file));
     std::string text = TRY(sparse->read_descriptor());
-    if (text.empty())
-        return fail(EINVAL, "{}: descriptorOffset 0: this is an extent of a split disk; open its descriptor instead",
+    if (text.empty() || text[0] == '\0')
+        return fail(EINVAL, "{}: there is no descriptor within: this is an extent of a split disk; open its descriptor instead",
                     path_);
     descriptor_ = TRY(parse_descriptor(path_, text));
     if (descriptor_.extents.size() != 1 || descriptor_.extents[0].type != ExtentLine::Type::sparse)

@@ -125,6 +125,40 @@ Result<std::string> SparseExtent::read_descriptor() const {
 
 namespace {
 
+// The last grain of a disk that ends within it. VMware's writers pad it with zeros before it is compressed, qemu-img does
+// not, so the stream may give either.
+class LastGrain : public Producer {
+  public:
+    LastGrain(Engine& engine, std::shared_ptr<const File> file, uint64_t offset, uint64_t stored_bytes,
+              uint64_t grain_bytes, uint64_t disk_bytes)
+        : engine_(engine), file_(std::move(file)), offset_(offset), stored_bytes_(stored_bytes),
+          grain_bytes_(grain_bytes), disk_bytes_(disk_bytes) {}
+
+    Result<void> produce(uint64_t offset, std::span<std::byte> out) const override {
+        auto grain = engine_.cache().get(file_->id(), unpacked_key(offset_));
+        if (!grain || grain->size() < disk_bytes_) {
+            std::vector<std::byte> stored(stored_bytes_);
+            TRY(file_->read(offset_, stored));
+            auto unpacked = std::make_shared<Bytes>(grain_bytes_);
+            if (!unpack(Codec::zlib, stored, *unpacked)) {
+                unpacked->resize(disk_bytes_);
+                auto result = unpack(Codec::zlib, stored, *unpacked);
+                if (!result)
+                    return fail(EIO, "{}: last grain, at offset {}: {}", file_->path(), offset_, result.error().message);
+            }
+            engine_.cache().put(file_->id(), unpacked_key(offset_), unpacked);
+            grain = std::move(unpacked);
+        }
+        std::memcpy(out.data(), grain->data() + offset, out.size());
+        return {};
+    }
+
+  private:
+    Engine& engine_;
+    std::shared_ptr<const File> file_;
+    uint64_t offset_, stored_bytes_, grain_bytes_, disk_bytes_;
+};
+
 Result<void> map_beneath(const Source* beneath, uint64_t offset, uint64_t length, PieceList& out) {
     if (beneath != nullptr) return map_zero_extended(*beneath, offset, length, out);
     out.zeros(length);
@@ -215,6 +249,12 @@ Result<void> SparseExtent::map_compressed(uint64_t grain, uint64_t skip, uint64_
     if (size == 0 || size > 2 * grain_bytes_ || !range_within(at + sizeof marker, size, file_->size_bytes()))
         return fail(EIO, "{}: grain {}: the marker at offset {} says size {} (at most {}, within the file)",
                     file_->path(), grain, at, size, 2 * grain_bytes_);
+    uint64_t left = size_bytes() - grain * grain_bytes_;
+    if (left < grain_bytes_) {
+        out.computed(std::make_shared<LastGrain>(engine_, file_, at + sizeof marker, size, grain_bytes_, left), skip,
+                     length);
+        return {};
+    }
     out.compressed({file_, at + sizeof marker, static_cast<uint32_t>(size), static_cast<uint32_t>(grain_bytes_),
                     static_cast<uint32_t>(skip), Codec::zlib},
                    length);
