@@ -20,7 +20,8 @@ CheckReport check(std::span<const std::byte> bytes) {
 }
 
 void expect_clean(std::span<const std::byte> bytes) {
-    for (const Finding& finding : check(bytes).findings()) ADD_FAILURE() << finding.field << ": " << finding.message;
+    auto report = check(bytes);
+    for (const Finding& finding : report.findings()) ADD_FAILURE() << finding.field << ": " << finding.message;
 }
 
 // A file that the checker finds nothing in, to put one fault into.

