@@ -13,7 +13,7 @@ serve_nbd disks
 commands=() drives=() letter=({a..z})
 for view in '' "${views[@]}"; do
     [ "$view" = .monolithicFlat.vmdk ] && continue  # its extent is a file beside it
-    drives+=("add-drive /web01$view readonly:true format:$(driver_of "$view") protocol:nbd server:unix:$socket")
+    drives+=("add-drive web01$view readonly:true format:$(driver_of "$view") protocol:nbd server:unix:$socket")
     device=/dev/sd${letter[${#commands[@]} / 4]}
     commands+=("echo web01$view" "mount-ro ${device}2 /" "cat /hello.txt" "umount /")
 done

@@ -15,7 +15,7 @@ make_disk full full.raw
 servers+=($!)
 eventually grep -q 'Ctrl-C' serve.log || die "it does not serve"
 address=$(grep -o 'nbd+unix://[^ ]*full\.qcow2[^ ]*' serve.log | head -n1)
-file=$(grep -o '/[^ ]*/full\.vhdx' serve.log | head -n1)
+file=$(sed -n 's|^ *\(/.*/full\.vhdx\)$|\1|p' serve.log)
 same qcow2 "$address" full.raw
 same vhdx "$file" full.raw
 kill -TERM "${servers[-1]}"

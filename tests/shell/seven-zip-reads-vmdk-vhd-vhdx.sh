@@ -14,6 +14,8 @@ for kind in "${kinds[@]}"; do
     wanted=$(sha <"disks/$kind.raw")
     for view in .vmdk .streamOptimized.vmdk .vhd .fixed.vhd .vhdx .fixed.vhdx; do
         type=${view##*.}
+        # 7-Zip takes no VHDX of an odd size, not of qemu-img's making either.
+        [ $type = vhdx ] && [ $(($(stat -c %s "disks/$kind.raw") % 1048576)) -ne 0 ] && continue
         7zz t "-t$type" "$mount/$kind$view" >said 2>&1 || die "$kind$view: 7zz t: $(cat said)"
         ! grep -qiE 'warning|error' said || grep -q 'Everything is Ok' said || die "$kind$view: 7zz t: $(cat said)"
         [ "$(7zz e -so "-t$type" "$mount/$kind$view" | sha)" = "$wanted" ] || die "$kind$view: 7zz took out something else"
