@@ -2,6 +2,7 @@
 #include "blockengine/file.h"
 
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <optional>
 
 namespace hyper {
 
@@ -72,20 +74,65 @@ Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const {
     return {};
 }
 
-File::Run File::next_data(uint64_t offset, uint64_t end) const {
-    if (offset >= end) return {end, end};
-    off_t start = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
-    if (start < 0) {
-        if (errno != ENXIO) return {offset, end};
-        // Either a hole is left, or the file has shrunk since: what is missing is no hole, but an error to its reader.
-        struct stat status {};
-        if (::fstat(fd_, &status) != 0) return {offset, end};
-        return {std::clamp(static_cast<uint64_t>(status.st_size), offset, end), end};
+namespace {
+
+// The first written extent at or after `offset`, joined with those that touch it. nullopt where the file system has
+// no extent map (tmpfs, devices). SEEK_DATA is not asked first, since it counts preallocated blocks as data while
+// they happen to be in the page cache: the same file would be laid out in two ways.
+std::optional<File::Run> next_written(int fd, uint64_t offset, uint64_t end) {
+    constexpr unsigned extents_max = 32;
+    alignas(fiemap) std::byte memory[sizeof(fiemap) + extents_max * sizeof(fiemap_extent)] = {};
+    auto& map = *reinterpret_cast<fiemap*>(memory);
+    File::Run run{end, end};
+    while (offset < end) {
+        map.fm_start = offset;
+        map.fm_length = end - offset;
+        map.fm_flags = FIEMAP_FLAG_SYNC;
+        map.fm_extent_count = extents_max;
+        map.fm_mapped_extents = 0;
+        if (::ioctl(fd, FS_IOC_FIEMAP, &map) != 0) return std::nullopt;
+        unsigned count = map.fm_mapped_extents;
+        bool last = count < extents_max;
+        for (unsigned i = 0; i < count; ++i) {
+            const fiemap_extent& extent = map.fm_extents[i];
+            uint64_t start = std::max<uint64_t>(extent.fe_logical, offset);
+            offset = std::max<uint64_t>(offset, extent.fe_logical + extent.fe_length);
+            last |= (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
+            bool written = (extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) == 0;
+            if (run.start == end) {
+                if (written) run = {start, std::min(offset, end)};
+            } else if (written && start == run.stop) {
+                run.stop = std::min(offset, end);
+            } else {
+                return run;
+            }
+        }
+        if (last) break;
     }
+    return run;
+}
+
+File::Run next_sought(int fd, uint64_t offset, uint64_t end) {
+    off_t start = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+    if (start < 0) return errno == ENXIO ? File::Run{end, end} : File::Run{offset, end};
     if (static_cast<uint64_t>(start) >= end) return {end, end};
-    off_t stop = ::lseek(fd_, start, SEEK_HOLE);
+    off_t stop = ::lseek(fd, start, SEEK_HOLE);
     if (stop < 0) return {static_cast<uint64_t>(start), end};
     return {static_cast<uint64_t>(start), std::min(static_cast<uint64_t>(stop), end)};
+}
+
+}  // namespace
+
+File::Run File::next_data(uint64_t offset, uint64_t end) const {
+    if (offset >= end) return {end, end};
+    auto written = next_written(fd_, offset, end);
+    Run run = written ? *written : next_sought(fd_, offset, end);
+    if (run.start < end) return run;
+    // Either a hole is left, or the file has shrunk since: what is missing is no hole, but an error to its reader.
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0) return {offset, end};
+    if (S_ISREG(status.st_mode)) run.start = std::clamp(static_cast<uint64_t>(status.st_size), offset, end);
+    return run;
 }
 
 }  // namespace hyper

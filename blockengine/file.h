@@ -31,9 +31,9 @@ class File {
     // Fills the whole buffer. Errors: EIO with path and offset, also for a read past the end.
     Result<void> read(uint64_t offset, std::span<std::byte> buffer) const;
 
-    // The first run of data at or after `offset`, clipped to `end`: [start, stop), as SEEK_DATA and
-    // SEEK_HOLE tell. start == stop == end where only a hole is left. All data where the file system cannot tell,
-    // and where the file has shrunk, so that a reader meets the error.
+    // The first run of data at or after `offset`, clipped to `end`: [start, stop), as the file system's extent map
+    // tells, or SEEK_DATA where it has none. start == stop == end where only a hole is left. What touches `stop` may be
+    // data too. All data where the file system cannot tell, and where the file has shrunk, so that a reader meets the error.
     struct Run {
         uint64_t start, stop;
     };

@@ -207,5 +207,26 @@ TEST(Extents, show_the_holes_of_the_file_beneath) {
     EXPECT_EQ(seen[1].length, MiB);
 }
 
+TEST(Extents, do_not_depend_on_what_is_in_the_page_cache) {
+    ScratchDir scratch;
+    std::string path = scratch.path("disk");
+    test::must_run("fallocate -l 1M " + path + " && printf data | dd of=" + path +
+                   " bs=4096 seek=64 conv=notrunc status=none");
+    auto file = File::open(path, test::engine().io());
+    ASSERT_TRUE(file);
+    auto data_bytes = [&] {
+        uint64_t data = 0;
+        EXPECT_TRUE(visit_extents(FileSource(*file), 0, MiB, [&](const Extent& e) {
+            data += e.zero ? 0 : e.length;
+            return true;
+        }));
+        return data;
+    };
+    uint64_t before = data_bytes();
+    test::read_all(FileSource(*file));
+    EXPECT_EQ(data_bytes(), before);
+    EXPECT_EQ(before, 4096u);
+}
+
 }  // namespace
 }  // namespace hyper
