@@ -8,7 +8,7 @@ need_root "make a guest with debootstrap"
 export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg TMPDIR=$scratch
 
 mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' | awk '$2 == "bookworm" { print $1; exit }')
-mirror=${mirror:-http://deb.debian.org/debian}
+[ -n "$mirror" ] || die "apt knows no mirror of bookworm"
 
 claim "a Debian guest is made"
 umask 022
