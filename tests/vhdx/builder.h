@@ -83,6 +83,11 @@ class VhdxBuilder {
         for (uint64_t at : header_offsets) seal_part(file.subspan(at, sizeof(Header)));
         for (uint64_t at : region_table_offsets) seal_part(file.subspan(at, region_table_bytes));
     }
+    // A part that begins with a signature and its checksum.
+    static void seal_part(std::span<std::byte> part) {
+        store_le<uint32_t>(part.data() + 4, 0);
+        store_le<uint32_t>(part.data() + 4, crc32c(part));
+    }
 
     // A sector to be logged, or zeros where it has no bytes.
     struct Write {
@@ -138,11 +143,6 @@ class VhdxBuilder {
     Bytes bytes;
 
   private:
-    static void seal_part(std::span<std::byte> part) {
-        store_le<uint32_t>(part.data() + 4, 0);
-        store_le<uint32_t>(part.data() + 4, crc32c(part));
-    }
-
     void item(const Guid& guid, uint32_t flags, std::span<const std::byte> value) {
         MetadataEntry entry{guid, static_cast<uint32_t>(items_offset - metadata_offset + used_),
                             static_cast<uint32_t>(value.size()), flags, 0};
