@@ -144,4 +144,21 @@ uint64_t AllocationIndex::run_length(uint64_t unit, uint64_t limit) const {
     return std::min(run, limit);
 }
 
+Result<void> map_allocated(const Source& disk, const AllocationIndex& index, uint64_t offset, uint64_t length,
+                           PieceList& out) {
+    const uint64_t unit_bytes = index.unit_bytes(), end = offset + length;
+    uint64_t unit = index.select(offset / unit_bytes), within = offset % unit_bytes;
+    while (offset < end && !out.full()) {
+        uint64_t run = index.run_length(unit, divide_up(within + (end - offset), unit_bytes));
+        uint64_t take = std::min(end - offset, run * unit_bytes - within), before = out.length();
+        TRY(map_zero_extended(disk, unit * unit_bytes + within, take, out));
+        if (out.length() - before != take) break;
+        offset += take;
+        within = 0;
+        unit += run;
+        if (offset < end) unit += index.run_length(unit, index.unit_count() - unit);  // the hole
+    }
+    return {};
+}
+
 }  // namespace hyper

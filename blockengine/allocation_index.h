@@ -56,4 +56,9 @@ class AllocationIndex {
     std::vector<Chunk> chunks_;
 };
 
+// Maps [offset, offset + length) of what a compact layout stores: the allocated units of `disk`, one after the other in
+// guest order, the last one filled up with zeros where the disk ends within it. The range lies within them.
+Result<void> map_allocated(const Source& disk, const AllocationIndex& index, uint64_t offset, uint64_t length,
+                           PieceList& out);
+
 }  // namespace hyper

@@ -51,8 +51,6 @@ class Qcow2View : public Source, public Producer, public std::enable_shared_from
 
     void count_l2_tables(uint64_t l1_entries);
     void lay_out_sections();
-    // Appends the data clusters of the view from `offset` on.
-    Result<void> map_data(uint64_t offset, uint64_t end, PieceList& out) const;
 
     void produce_header(uint64_t offset, std::span<std::byte> out) const;
     void produce_refcount_table(uint64_t offset, std::span<std::byte> out) const;
@@ -117,24 +115,8 @@ Result<void> Qcow2View::map(uint64_t offset, uint64_t length, PieceList& out) co
         out.zeros(padding);
         offset += padding;
     }
-    return offset < end ? map_data(offset, end, out) : Result<void>();
-}
-
-Result<void> Qcow2View::map_data(uint64_t offset, uint64_t end, PieceList& out) const {
-    const uint64_t cluster = layout_.cluster_bytes;
-    uint64_t unit = index_->select((offset - layout_.data) / cluster), within = offset % cluster;
-    while (offset < end && !out.full()) {
-        uint64_t run = index_->run_length(unit, divide_up(within + (end - offset), cluster));
-        uint64_t take = std::min(end - offset, run * cluster - within), before = out.length();
-        // The disk's last cluster may be partial.
-        TRY(map_zero_extended(*disk_, unit * cluster + within, take, out));
-        if (out.length() - before != take) break;
-        offset += take;
-        within = 0;
-        unit += run;
-        if (offset < end) unit += index_->run_length(unit, index_->unit_count() - unit);
-    }
-    return {};
+    if (offset >= end || out.full()) return {};
+    return map_allocated(*disk_, *index_, offset - layout_.data, end - offset, out);
 }
 
 Result<void> Qcow2View::produce(uint64_t offset, std::span<std::byte> out) const {

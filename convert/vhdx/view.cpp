@@ -53,7 +53,6 @@ class VhdxView : public Source, public Producer, public std::enable_shared_from_
     void build_metadata(const Identity& identity);
     void map_pages(uint64_t offset, uint64_t length, PieceList& out) const;
     void map_bat(uint64_t offset, uint64_t length, PieceList& out) const;
-    Result<void> map_blocks(uint64_t offset, uint64_t length, PieceList& out) const;
     // The first block whose entry is at or after this one; block_count where there is none.
     uint64_t block_from(uint64_t entry_index) const;
     void fill_bat_page(uint64_t page, std::span<std::byte> out) const;
@@ -149,8 +148,9 @@ Result<void> VhdxView::map(uint64_t offset, uint64_t length, PieceList& out) con
     };
     up_to(bat_offset, [&](uint64_t part) { map_pages(offset, part, out); });
     up_to(data_offset_, [&](uint64_t part) { map_bat(offset, part, out); });
-    if (offset < end && offset >= data_offset_ && !out.full()) return map_blocks(offset, end - offset, out);
-    return {};
+    if (offset >= end || offset < data_offset_ || out.full()) return {};
+    if (index_) return map_allocated(*disk_, *index_, offset - data_offset_, end - offset, out);
+    return map_zero_extended(*disk_, offset - data_offset_, end - offset, out);
 }
 
 void VhdxView::map_pages(uint64_t offset, uint64_t length, PieceList& out) const {
@@ -187,20 +187,6 @@ void VhdxView::map_bat(uint64_t offset, uint64_t length, PieceList& out) const {
             out.computed(shared_from_this(), offset, stop - offset);
         offset = stop;
     }
-}
-
-Result<void> VhdxView::map_blocks(uint64_t offset, uint64_t length, PieceList& out) const {
-    while (length > 0 && !out.full()) {
-        uint64_t place = (offset - data_offset_) / block_bytes_, within = (offset - data_offset_) % block_bytes_;
-        uint64_t block = index_ ? index_->select(place) : place;
-        uint64_t wanted = divide_up(within + length, block_bytes_);
-        uint64_t blocks = index_ ? index_->run_length(block, wanted) : wanted;
-        uint64_t take = std::min(length, blocks * block_bytes_ - within), before = out.length();
-        TRY(map_zero_extended(*disk_, block * block_bytes_ + within, take, out));
-        offset += out.length() - before;
-        length -= out.length() - before;
-    }
-    return {};
 }
 
 void VhdxView::fill_bat_page(uint64_t page, std::span<std::byte> out) const {

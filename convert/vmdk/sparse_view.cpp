@@ -37,7 +37,6 @@ class SparseView : public Source, public Producer, public std::enable_shared_fro
         bool zero;
     };
     Part metadata_part(uint64_t offset) const;
-    Result<void> map_grains(uint64_t offset, uint64_t length, PieceList& out) const;
     uint64_t table_grains(uint64_t table) const;
     void put_tables(uint64_t directory_at, Window& window) const;
 
@@ -105,19 +104,7 @@ Result<void> SparseView::map(uint64_t offset, uint64_t length, PieceList& out) c
         offset += take;
     }
     if (offset >= end || out.full()) return {};
-    return map_grains(offset - grains_at, end - offset, out);
-}
-
-Result<void> SparseView::map_grains(uint64_t offset, uint64_t length, PieceList& out) const {
-    uint64_t end = offset + length;
-    while (offset < end && !out.full()) {
-        uint64_t grain = index_->select(offset / grain_bytes), within = offset % grain_bytes;
-        uint64_t run = index_->run_length(grain, divide_up(within + (end - offset), grain_bytes));
-        uint64_t take = std::min(end - offset, run * grain_bytes - within), before = out.length();
-        TRY(map_zero_extended(*disk_, grain * grain_bytes + within, take, out));
-        offset += out.length() - before;
-    }
-    return {};
+    return map_allocated(*disk_, *index_, offset - grains_at, end - offset, out);
 }
 
 Result<void> SparseView::produce(uint64_t offset, std::span<std::byte> out) const {

@@ -70,5 +70,40 @@ TEST(AllocationIndex, of_64_tib_is_small_when_full_or_empty) {
     }
 }
 
+// What a compact layout stores.
+class AllocatedUnits : public Source {
+  public:
+    AllocatedUnits(std::shared_ptr<const Source> disk, uint64_t unit_bytes)
+        : disk_(std::move(disk)), index_(*AllocationIndex::build(*disk_, unit_bytes)) {}
+    uint64_t size_bytes() const override { return index_->allocated_count() * index_->unit_bytes(); }
+    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+        return map_allocated(*disk_, *index_, offset, length, out);
+    }
+
+  private:
+    std::shared_ptr<const Source> disk_;
+    std::shared_ptr<const AllocationIndex> index_;
+};
+
+TEST(AllocationIndex, maps_allocated_units_one_after_the_other_in_guest_order) {
+    constexpr uint64_t unit = 512, units = 40000;
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+        SCOPED_TRACE(seed);
+        // More runs than one map() has pieces, and the last unit is partial.
+        auto runs = test::random_runs(units * unit, unit, 0.4, seed);
+        runs[units * unit] = 77;
+        auto disk = pattern(units * unit + 77, runs);
+        AllocatedUnits stored(disk, unit);
+        auto content = test::read_all(*disk);
+        content.resize((units + 1) * unit);
+        std::vector<std::byte> expected;
+        for (uint64_t at = 0; at < content.size(); at += unit)
+            if (auto bytes = std::span(content).subspan(at, unit); !all_zero(bytes))
+                expected.insert(expected.end(), bytes.begin(), bytes.end());
+        ASSERT_EQ(test::read_all(stored), expected);
+        test::expect_consistent_reads(stored, seed);
+    }
+}
+
 }  // namespace
 }  // namespace hyper
