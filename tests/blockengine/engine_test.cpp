@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/engine.h"
 
+#include <fcntl.h>
 #include <libdeflate.h>
 
 #include <atomic>
@@ -49,6 +50,14 @@ TEST(Engine, says_eio_when_a_file_was_truncated_while_it_is_held) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, EIO);
     EXPECT_NE(result.error().message.find(scratch.path("disk")), std::string::npos) << result.error().message;
+}
+
+TEST(Engine, lets_io_uring_wait_for_a_file) {
+    ScratchDir scratch;
+    test::write_file(scratch.path("disk"), some_bytes(512));
+    auto file = File::open(scratch.path("disk"), test::engine().io());
+    ASSERT_TRUE(file);
+    EXPECT_EQ(::fcntl((*file)->fd(), F_GETFL) & O_NONBLOCK, 0);
 }
 
 // The fault-injecting Io: the nth operation from now fails.
