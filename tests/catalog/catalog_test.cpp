@@ -65,6 +65,22 @@ TEST_F(CatalogTest, names_of_a_directory_spec_have_its_sub_folders) {
     EXPECT_EQ(names(*open()), (Names{"web01/deep/er/data", "web01/root"}));
 }
 
+TEST_F(CatalogTest, describes_every_name_that_it_lists) {
+    must_run("cd " + scratch.dir().string() + " && qemu-img create -q -f qcow2 a.qcow2 1M && qemu-img snapshot -c old a.qcow2");
+    make_raw("b.raw");
+    auto catalog = open();
+    auto exports = catalog->exports();
+    EXPECT_GT(exports.size(), 20u);
+    for (const Export& item : exports) EXPECT_EQ(catalog->describe(item.name), item.description);
+    EXPECT_EQ(catalog->describe("nobody"), "");
+}
+
+TEST_F(CatalogTest, describes_a_name_without_opening_an_image) {
+    make_text("broken.qcow2", "this is no image");
+    auto catalog = open();
+    EXPECT_NE(catalog->describe("broken.vhdx").find("VHDX, dynamic of "), std::string::npos);
+}
+
 TEST_F(CatalogTest, shows_what_was_added_and_removed_since) {
     make_raw("a.raw");
     auto catalog = open();
