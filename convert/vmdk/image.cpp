@@ -98,6 +98,9 @@ Result<void> VmdkImage::open_extent(Opening& opening, const File& file, const Ex
 
 Result<void> VmdkImage::finish(Opening& opening, const File& file) {
     size_bytes_ = descriptor_.sectors * sector_bytes;
+    uint64_t gd_bytes = 0;
+    for (const OpenExtent& extent : extents_) gd_bytes += extent.sparse ? extent.sparse->gd_bytes() : 0;
+    TRY(opening.hold_tables(file, gd_bytes));
     if (descriptor_.parent_cid != cid_none) {
         if (descriptor_.parent_hint.empty())
             return fail(EINVAL, "{}: parentCID {:08x}, but no parentFileNameHint says where the parent is", path_,
