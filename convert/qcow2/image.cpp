@@ -127,6 +127,7 @@ Result<void> Qcow2Image::open_others(Opening& opening) {
         data_file_ = TRY(opening.open_reference(*file_, "data file", header_.data_file));
         if (data_file_->device() == file_->device() && data_file_->inode() == file_->inode())
             return fail(EINVAL, "{}: data file: \"{}\" is the image itself", path_, header_.data_file);
+        data_paths_.push_back(data_file_->path());
         Hash128 digest = identity_of(*data_file_).digest;
         identity_ = identity_.with("data file " + uuid_text(digest));
     }
