@@ -245,6 +245,16 @@ TEST(Vmdk, opens_a_file_of_many_extents_once) {
     EXPECT_EQ(read_all(*image), std::vector<std::byte>(4000 * 512, std::byte{1}));
 }
 
+TEST(Vmdk, refuses_a_grain_table_that_two_entries_share) {
+    ScratchDir dir;
+    std::string path = dir.path("x.vmdk");
+    must_run("qemu-img create -q -f vmdk " + path + " 1G && qemu-io -c 'write 0 64k' " + path);
+    auto header = read_file(path);
+    uint64_t gd = load_le<uint64_t>(header.data() + 56) * sector_bytes;
+    poke<uint32_t>(path, gd + 20, load_le<uint32_t>(header.data() + gd));
+    expect_refused(path, EINVAL, "overlaps another");
+}
+
 TEST(Vmdk, refuses_a_descriptor_that_names_itself) {
     ScratchDir dir;
     std::string path = dir.path("x.vmdk");
