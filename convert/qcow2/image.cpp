@@ -117,7 +117,15 @@ Result<void> Qcow2Image::read_l1(Opening& opening, uint64_t table_offset, uint32
     TRY(opening.hold_tables(*file_, needed * 8));
     l1_.resize(needed);
     TRY(file_->read(table_offset, std::as_writable_bytes(std::span(l1_))));
-    for (uint64_t& entry : l1_) entry = swap_bytes(entry);
+    // No two entries share a table: a small file could describe more clusters than anybody can walk through else.
+    std::vector<uint64_t> tables;
+    for (uint64_t& entry : l1_) {
+        entry = swap_bytes(entry);
+        if ((entry & offset_mask) != 0) tables.push_back(entry & offset_mask);
+    }
+    if (!std::ranges::is_sorted(tables)) std::ranges::sort(tables);
+    if (auto twice = std::ranges::adjacent_find(tables); twice != tables.end())
+        return fail(EINVAL, "{}: L1 table: two entries lead to the L2 table at offset {}", path_, *twice);
     return {};
 }
 

@@ -57,6 +57,13 @@ TEST_F(Qcow2Hostile, bounds_the_memory_of_a_whole_chain) {
     EXPECT_EQ(image.error().code, EFBIG) << image.error().message;
 }
 
+TEST_F(Qcow2Hostile, refuses_an_l2_table_that_two_entries_share) {
+    must_run("qemu-img resize -q " + image_ + " 2G");
+    uint64_t l1 = test::peek<uint64_t>(image_, field::l1_table_offset);
+    poke<uint64_t>(image_, l1 + 16, test::peek<uint64_t>(image_, l1));
+    expect_refused(EINVAL, "two entries lead to the L2 table at offset");
+}
+
 TEST_F(Qcow2Hostile, refuses_an_unknown_version) {
     poke<uint32_t>(image_, 4, 4);
     expect_refused(ENOTSUP, "version: 4");
