@@ -73,9 +73,13 @@ Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte>
     for (size_t i = 0; i < ops.size(); ++i)
         if (ops[i].error != 0) return failed_read(*ranges[i], ops[i]);
     for (size_t first = 0; first < packed.size();) {
-        size_t stored_bytes = 0, count = 0;
-        while (first + count < packed.size() && (count == 0 || stored_bytes < batch_stored_bytes_max))
-            stored_bytes += std::get<CompressedRange>(packed[first + count++]->what).stored_bytes;
+        size_t bytes = 0, count = 0;
+        while (first + count < packed.size() && (count == 0 || bytes < batch_bytes_max)) {
+            const Piece& piece = *packed[first + count++];
+            auto& range = std::get<CompressedRange>(piece.what);
+            bytes += range.stored_bytes;
+            if (piece.length != range.unpacked_bytes) bytes += range.unpacked_bytes;
+        }
         TRY(unpack_batch(std::span(packed).subspan(first, count), std::span(packed_targets).subspan(first, count)));
         first += count;
     }
@@ -104,10 +108,15 @@ Result<void> Engine::unpack_batch(std::span<const Piece* const> pieces, std::spa
     for (size_t i = 0; i < pieces.size(); ++i) {
         auto& range = std::get<CompressedRange>(pieces[i]->what);
         std::span<std::byte> target(targets[i], pieces[i]->length);
+        bool whole = target.size() == range.unpacked_bytes;
         if (!cached[i]) {
             const ReadOp& op = ops[next_op++];
             if (op.error != 0) return failed_read({range.file, range.offset}, op);
-            bool whole = target.size() == range.unpacked_bytes;
+            // Several pieces may be of one unit, where a chain's clusters are of different sizes.
+            if (!whole) cached[i] = cache_.get(range.file->id(), unpacked_key(range.offset));
+            if (cached[i] && cached[i]->size() != range.unpacked_bytes) cached[i] = nullptr;
+        }
+        if (!cached[i]) {
             auto unit = whole ? nullptr : std::make_shared<Bytes>(range.unpacked_bytes);
             auto unpacked = unpack(range.codec, stored[i], whole ? target : std::span<std::byte>(*unit));
             if (!unpacked)

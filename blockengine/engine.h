@@ -23,15 +23,15 @@ class Engine {
         : io_(std::move(io)), cache_(cache_bytes) {}
 
     // Fills `buffer` with the bytes at `offset`; the range must lie within the source (EINVAL otherwise).
-    // On error the buffer's content is undefined. Memory beyond the buffer is bounded by batch_stored_bytes_max.
+    // On error the buffer's content is undefined. Memory beyond the buffer is bounded by batch_bytes_max and the cache.
     Result<void> read(const Source& source, uint64_t offset, std::span<std::byte> buffer);
 
     Io& io() { return *io_; }
     BlockCache& cache() { return cache_; }
 
   private:
-    // Compressed bytes that one request holds in memory at a time.
-    static constexpr size_t batch_stored_bytes_max = 8 << 20;
+    // What one request holds in memory at a time: compressed bytes, and units of which it wants a part.
+    static constexpr size_t batch_bytes_max = 8 << 20;
 
     Result<void> execute(std::span<const Piece> pieces, std::span<std::byte> buffer);
     Result<void> unpack_batch(std::span<const Piece* const> pieces, std::span<std::byte* const> targets);

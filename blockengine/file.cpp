@@ -43,6 +43,9 @@ Result<std::shared_ptr<const File>> File::adopt(int fd, const std::string& path,
     } else {
         return fail(EINVAL, "{}: neither a file nor a block device", path);
     }
+    // Who opened it did so without waiting (a FIFO). Now the flag would only harm: where the file system cannot promise not
+    // to wait, as network ones, io_uring then ends each read with EAGAIN instead of doing it in the background.
+    if (int flags = ::fcntl(fd, F_GETFL); flags >= 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
     file->device_ = status.st_dev;
     file->inode_ = status.st_ino;
     file->modified_ = status.st_mtim;

@@ -21,6 +21,10 @@ bool is_number(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+std::string description_of(std::string_view what, const std::string& path, const std::string& snapshot) {
+    return fmt::format("{} of {}{}{}", what, path, snapshot.empty() ? "" : ", snapshot ", snapshot);
+}
+
 // A disk of a size with nothing on it: which views can hold a disk is tried on this, without its index.
 class EmptySource : public Source {
   public:
@@ -184,7 +188,6 @@ std::vector<Export> Catalog::exports() {
     for (const Disk& disk : disks()) {
         if (!disk.problem.empty()) continue;
         uint64_t size = disk.size_bytes;
-        std::string of = " of " + disk.path;
         if (!disk.snapshot.empty()) {
             // A snapshot may be of another size than the present state.
             State state{{disk.name, disk.path, "", ""}, disk.snapshot};
@@ -192,7 +195,6 @@ std::vector<Export> Catalog::exports() {
             auto facts = images_.facts(disk.path, options_of(state));
             if (!facts) continue;
             size = facts->size_bytes;
-            of += ", snapshot " + disk.snapshot;
         }
         for (const ViewKind& kind : view_kinds()) {
             bool raw = kind.format == Format::raw;
@@ -202,10 +204,18 @@ std::vector<Export> Catalog::exports() {
             // Another disk's longer name may stand for something else: web + .fixed.vhd, web.fixed + .vhd.
             auto target = find_target(name);
             if (!target || !*target || (*target)->wish.kind != &kind) continue;
-            exports.push_back({std::move(name), std::string(kind.description) + of, kind.format, raw});
+            exports.push_back({std::move(name), description_of(kind.description, disk.path, disk.snapshot), kind.format, raw});
         }
     }
     return exports;
+}
+
+std::string Catalog::describe(std::string_view name) {
+    auto target = find_target(name);
+    if (!target || !*target) return "";
+    auto& [state, wish] = **target;
+    return description_of(wish.kind != nullptr ? wish.kind->description : wish.profile->description, state.image.path,
+                          state.snapshot);
 }
 
 Result<std::string> Catalog::default_name() {

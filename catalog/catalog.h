@@ -76,6 +76,8 @@ class Catalog {
     // Errors: ENOENT for an unknown name, EINVAL for a format and sub-format that do not go together,
     // EFBIG for a disk that the view cannot hold.
     Result<std::shared_ptr<const Source>> open_export(std::string_view name);
+    // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.
+    std::string describe(std::string_view name);
     // The only disk's name (snapshots do not count), for doors that have a default. Errors: EINVAL where there
     // are none or several.
     Result<std::string> default_name();

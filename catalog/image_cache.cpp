@@ -38,8 +38,10 @@ Result<std::shared_ptr<const Image>> ImageCache::open(const std::string& path, c
     // in between shows later.
     std::vector<Stamp> stamps{stamp_of(path)};
     auto image = TRY(open_image(engine_, path, options));
-    for (const Image* parent = image->parent().get(); parent != nullptr; parent = parent->parent().get())
-        stamps.push_back(stamp_of(parent->path()));
+    for (const Image* one = image.get(); one != nullptr; one = one->parent().get()) {
+        if (one != image.get()) stamps.push_back(stamp_of(one->path()));
+        for (const std::string& data_path : one->data_paths()) stamps.push_back(stamp_of(data_path));
+    }
 
     std::lock_guard lock(mutex_);
     Entry& entry = entries_[key];

@@ -25,7 +25,7 @@ class ImageCache {
 
     explicit ImageCache(Engine& engine) : engine_(engine) {}
 
-    // The image that somebody already holds, unless its file or one of its parents' changed; else opened now.
+    // The image that somebody already holds, unless its file, one of its data or one of its parents' changed; else opened now.
     // For one path the options are always the same but for their snapshot. Errors as open_image().
     Result<std::shared_ptr<const Image>> open(const std::string& path, const OpenOptions& options);
     Result<Facts> facts(const std::string& path, const OpenOptions& options);
@@ -42,7 +42,7 @@ class ImageCache {
         bool operator==(const Stamp&) const = default;
     };
     struct Entry {
-        std::vector<Stamp> stamps;  // of the image and its parents
+        std::vector<Stamp> stamps;  // of the image, its parents, and the files of their data
         std::weak_ptr<const Image> image;
         Facts facts;
     };

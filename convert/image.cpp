@@ -124,6 +124,14 @@ Result<std::shared_ptr<const Image>> Opening::open(std::shared_ptr<const File> f
     return image;
 }
 
+Result<void> Opening::hold_tables(const File& file, uint64_t bytes) {
+    if (bytes > table_bytes_max - table_bytes_)
+        return fail(EFBIG, "{}: its tables and those of its children take {} bytes and more of memory, of which {} are given "
+                    "to a chain (make it shorter)", file.path(), table_bytes_max, table_bytes_max);
+    table_bytes_ += bytes;
+    return {};
+}
+
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path, const OpenOptions& options) {
     auto file = TRY(File::open(path, engine.io()));
     auto image = TRY(Opening(engine, options).open(std::move(file), options.format));

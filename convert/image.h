@@ -36,6 +36,8 @@ class Image : public Source {
     const Identity& identity() const { return identity_; }
     // nullptr where there is none.
     const std::shared_ptr<const Image>& parent() const { return parent_; }
+    // The files besides path() in which its own data lies: extents, a data file.
+    const std::vector<std::string>& data_paths() const { return data_paths_; }
 
   protected:
     explicit Image(const File& file) : path_(file.path()), identity_(identity_of(file)) {}
@@ -45,6 +47,7 @@ class Image : public Source {
     ImageInfo info_;
     Identity identity_;  // a chain's covers the parents too: Opening::open_parent's caller mixes theirs in
     std::shared_ptr<const Image> parent_;
+    std::vector<std::string> data_paths_;
 };
 
 struct OpenOptions {

@@ -22,6 +22,7 @@ namespace hyper {
 class Opening {
   public:
     static constexpr size_t chain_length_max = 64;
+    static constexpr uint64_t table_bytes_max = 128 << 20;
 
     Opening(Engine& engine, const OpenOptions& options) : engine_(engine), options_(options) {}
 
@@ -38,10 +39,15 @@ class Opening {
     // Opens `file` as an image of the given format.
     Result<std::shared_ptr<const Image>> open(std::shared_ptr<const File> file, std::optional<Format> format);
 
+    // To be told of the memory in which the image in `file` holds its tables, before its parent is opened: a chain's tables
+    // together are bounded, not each alone. Errors: EFBIG.
+    Result<void> hold_tables(const File& file, uint64_t bytes);
+
   private:
     Engine& engine_;
     OpenOptions options_;
     std::vector<std::pair<uint64_t, uint64_t>> chain_;  // (device, inode) of the images being opened
+    uint64_t table_bytes_ = 0;
 };
 
 }  // namespace hyper

@@ -164,17 +164,19 @@ void Filesystem::lookup(fuse_req_t request, fuse_ino_t folder, const char* name)
     fuse_entry_param entry{};
     entry.entry_timeout = missing_name_seconds;
     Node* parent = tree_.find(folder);
-    Node* node = parent != nullptr ? tree_.lookup(*parent, name) : nullptr;
+    std::optional<Tree::Name> found = parent != nullptr ? tree_.lookup(*parent, name) : std::nullopt;
     int error = ENOENT;
-    if (node != nullptr) {
-        if (auto status = attributes(*node)) {
-            entry.ino = node->inode;
+    if (found) {
+        // Anybody may ask for any name, so a node is made for what opens only.
+        Node candidate(0, found->path, found->export_name);
+        if (auto status = attributes(candidate)) {
+            entry.ino = status->st_ino = tree_.node(*found).inode;
             entry.attr = *status;
             entry.entry_timeout = name_seconds;
             entry.attr_timeout = attribute_seconds;
             error = 0;
         } else {
-            error = fuse_errno(*node, status.error());
+            error = fuse_errno(candidate, status.error());
         }
     }
     // An entry without an inode is a name that is missing, and the kernel remembers that too.

@@ -57,8 +57,8 @@ Node& Tree::node_of(const std::string& path, const std::string& export_name) {
     }
 }
 
-Node* Tree::lookup(const Node& folder, std::string_view name) {
-    if (!usable_component(name)) return nullptr;
+std::optional<Tree::Name> Tree::lookup(const Node& folder, std::string_view name) {
+    if (!usable_component(name)) return std::nullopt;
     std::shared_ptr<const Listing> now = listing();
     std::string path = join(folder.path, name);
     std::string export_name = path;
@@ -69,9 +69,13 @@ Node* Tree::lookup(const Node& folder, std::string_view name) {
             listed = true;
         }
     }
-    if (!listed && !format_of_file_name(name)) return nullptr;
+    if (!listed && !format_of_file_name(name)) return std::nullopt;
+    return Name{std::move(path), std::move(export_name)};
+}
+
+Node& Tree::node(const Name& name) {
     std::lock_guard lock(mutex_);
-    return &node_of(path, export_name);
+    return node_of(name.path, name.export_name);
 }
 
 std::vector<Tree::Entry> Tree::list(const Node& folder) {

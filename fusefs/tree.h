@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,9 +44,14 @@ class Tree {
 
     // nullptr for a number that was never given out.
     Node* find(uint64_t inode);
+    struct Name {
+        std::string path, export_name;  // as a node's
+    };
     // A name that is listed, or one that only opening it can tell: a profile's ("web01.azure.vhd"),
-    // or an image's that is damaged. nullptr for a name that cannot be any of these.
-    Node* lookup(const Node& folder, std::string_view name);
+    // or an image's that is damaged. nullopt for a name that cannot be any of these.
+    std::optional<Name> lookup(const Node& folder, std::string_view name);
+    // The node of a name; made now where there is none. For names that were opened: nodes stay.
+    Node& node(const Name& name);
 
     struct Entry {
         std::string name;

@@ -203,10 +203,8 @@ void close(void* handle) {
 }
 
 const char* export_description(void* handle) {
-    for (const Export& item : service->catalog->exports())
-        if (item.name == connection(handle).name)
-            return nbdkit_strdup_intern(item.description.c_str());
-    return nullptr;
+    std::string description = service->catalog->describe(connection(handle).name);
+    return description.empty() ? nullptr : nbdkit_strdup_intern(description.c_str());
 }
 
 int64_t get_size(void* handle) {

@@ -41,8 +41,8 @@ class Qcow2Image : public Image {
         uint64_t l1_index, l2_index, value;
     };
 
-    Result<void> select_snapshot(const std::string& wanted);
-    Result<void> read_l1(uint64_t table_offset, uint32_t entries);
+    Result<void> select_snapshot(Opening& opening);
+    Result<void> read_l1(Opening& opening, uint64_t table_offset, uint32_t entries);
     Result<void> open_others(Opening& opening);
     void describe();
 
@@ -77,16 +77,17 @@ Result<void> Qcow2Image::open(Opening& opening) {
     uint64_t refcounts = header_.refcount_table_offset;
     if (header_.refcount_table_bytes > 0 && range_within(refcounts, header_.refcount_table_bytes, file_->size_bytes()))
         metadata_.push_back({"refcount table", refcounts, refcounts + header_.refcount_table_bytes});
-    TRY(select_snapshot(opening.options().snapshot));
+    TRY(select_snapshot(opening));
     TRY(open_others(opening));
     describe();
     return {};
 }
 
-Result<void> Qcow2Image::select_snapshot(const std::string& wanted) {
+Result<void> Qcow2Image::select_snapshot(Opening& opening) {
+    const std::string& wanted = opening.options().snapshot;
     std::vector<Snapshot> snapshots = TRY(read_snapshots(*file_, header_));
     for (const Snapshot& snapshot : snapshots) info_.snapshots.push_back(snapshot.name);
-    if (wanted.empty()) return read_l1(header_.l1_table_offset, header_.l1_size);
+    if (wanted.empty()) return read_l1(opening, header_.l1_table_offset, header_.l1_size);
     // A name goes before an id, as a name may well look like the id of another.
     auto found = std::ranges::find(snapshots, wanted, &Snapshot::name);
     if (found == snapshots.end()) found = std::ranges::find(snapshots, wanted, &Snapshot::id);
@@ -95,10 +96,10 @@ Result<void> Qcow2Image::select_snapshot(const std::string& wanted) {
     if (size_bytes_ > disk_bytes_max)
         return fail(EFBIG, "{}: snapshot \"{}\": disk size {} is larger than 64 TiB", path_, wanted, size_bytes_);
     identity_ = identity_.with("snapshot " + found->id + " " + found->name);
-    return read_l1(found->l1_table_offset, found->l1_size);
+    return read_l1(opening, found->l1_table_offset, found->l1_size);
 }
 
-Result<void> Qcow2Image::read_l1(uint64_t table_offset, uint32_t entries) {
+Result<void> Qcow2Image::read_l1(Opening& opening, uint64_t table_offset, uint32_t entries) {
     uint64_t needed = divide_up(size_bytes_, header_.l2_covers());
     if (needed > entries || entries > l1_bytes_max / 8)
         return fail(EINVAL, "{}: l1_size: {} entries do not fit a disk of {} bytes, which takes {}, at most 32 MiB",
@@ -113,9 +114,18 @@ Result<void> Qcow2Image::read_l1(uint64_t table_offset, uint32_t entries) {
     if (auto apart = check_place(l1); !apart)
         return fail(EINVAL, "{}: l1_table_offset: {}", path_, apart.error().message);
     metadata_.push_back(l1);
+    TRY(opening.hold_tables(*file_, needed * 8));
     l1_.resize(needed);
     TRY(file_->read(table_offset, std::as_writable_bytes(std::span(l1_))));
-    for (uint64_t& entry : l1_) entry = swap_bytes(entry);
+    // No two entries share a table: a small file could describe more clusters than anybody can walk through else.
+    std::vector<uint64_t> tables;
+    for (uint64_t& entry : l1_) {
+        entry = swap_bytes(entry);
+        if ((entry & offset_mask) != 0) tables.push_back(entry & offset_mask);
+    }
+    if (!std::ranges::is_sorted(tables)) std::ranges::sort(tables);
+    if (auto twice = std::ranges::adjacent_find(tables); twice != tables.end())
+        return fail(EINVAL, "{}: L1 table: two entries lead to the L2 table at offset {}", path_, *twice);
     return {};
 }
 
@@ -125,6 +135,7 @@ Result<void> Qcow2Image::open_others(Opening& opening) {
         data_file_ = TRY(opening.open_reference(*file_, "data file", header_.data_file));
         if (data_file_->device() == file_->device() && data_file_->inode() == file_->inode())
             return fail(EINVAL, "{}: data file: \"{}\" is the image itself", path_, header_.data_file);
+        data_paths_.push_back(data_file_->path());
         Hash128 digest = identity_of(*data_file_).digest;
         identity_ = identity_.with("data file " + uuid_text(digest));
     }

@@ -21,6 +21,7 @@ class BlockTable {
                                    uint64_t header_offset, uint64_t disk_size, uint64_t data_end);
 
     uint64_t block_bytes() const { return block_bytes_; }
+    uint64_t memory_bytes() const { return entries_.size() * (sizeof entries_[0] + sizeof known_full_[0]); }
     uint64_t allocated_count() const { return allocated_count_; }
     bool allocated(uint64_t block) const { return entries_[block] != block_absent; }
     // How many blocks from `block` on are absent, at most `limit`; 0 if it is allocated.

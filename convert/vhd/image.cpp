@@ -250,6 +250,7 @@ Result<std::shared_ptr<const Image>> open_dynamic(Opening& opening, std::shared_
     DynamicHeader header = TRY(read_header(*file, footer, found.data_end));
     BlockTable table = TRY(
         BlockTable::load(opening.engine(), file, header, footer.data_offset, disk_size, found.data_end));
+    TRY(opening.hold_tables(*file, table.memory_bytes()));
     auto image = std::make_shared<DynamicVhd>(file, std::move(found), disk_size, std::move(table));
     if (footer.disk_type == type_differencing) {
         auto parent_file = TRY(open_parent_file(opening, *file, header));

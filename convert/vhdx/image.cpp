@@ -238,6 +238,7 @@ Result<void> VhdxImage::map_partial(Cursor& bat, uint64_t own_offset, uint64_t o
 
 Result<std::shared_ptr<const Image>> open_vhdx(Opening& opening, std::shared_ptr<const File> file) {
     auto tables = TRY(vhdx::read_tables(opening.engine(), std::move(file)));
+    TRY(opening.hold_tables(*tables.file->file(), tables.file->memory_bytes()));
     bool has_parent = tables.has_parent;
     auto image = std::make_shared<vhdx::VhdxImage>(opening.engine(), std::move(tables));
     if (has_parent) TRY(image->open_parent(opening));

@@ -23,6 +23,7 @@ class ReplayedFile : public Source, public Producer, public std::enable_shared_f
     // Offsets are those of the overlay's data.
     Result<void> produce(uint64_t offset, std::span<std::byte> out) const override;
     const std::shared_ptr<const File>& file() const { return file_; }
+    uint64_t memory_bytes() const { return overlay_.data().size(); }
 
   private:
     std::shared_ptr<const File> file_;

@@ -2,6 +2,7 @@
 // A VMDK as a source: a descriptor, the extents that it names, and its parent.
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "convert/vmdk/descriptor.h"
 #include "convert/vmdk/sparse_extent.h"
@@ -34,6 +35,7 @@ class VmdkImage : public Image {
     void fill_info();
 
     Descriptor descriptor_;
+    std::map<std::string, std::shared_ptr<const File>> extent_files_;  // by the name in the descriptor
     std::vector<OpenExtent> extents_;
 };
 
@@ -70,12 +72,17 @@ Result<void> VmdkImage::open_extent(Opening& opening, const File& file, const Ex
     OpenExtent extent{extents_.empty() ? 0 : extents_.back().offset + extents_.back().length,
                   line.sectors * sector_bytes, nullptr, 0, nullptr};
     if (line.type != ExtentLine::Type::zero) {
-        auto extent_file = TRY(opening.open_reference(file, fmt::format("extent {}", number), line.file_name));
+        // Many extents of one file hold it open once.
+        std::shared_ptr<const File>& extent_file = extent_files_[line.file_name];
+        if (!extent_file) {
+            extent_file = TRY(opening.open_reference(file, fmt::format("extent {}", number), line.file_name));
+            data_paths_.push_back(extent_file->path());
+        }
         if (extent_file->device() == file.device() && extent_file->inode() == file.inode())
             return fail(ELOOP, "{}: extent {}: \"{}\" is the descriptor itself", path_, number, line.file_name);
         identity_ = identity_.with(uuid_text(identity_of(*extent_file).digest));
         if (line.type == ExtentLine::Type::sparse) {
-            extent.sparse = TRY(SparseExtent::open(opening.engine(), std::move(extent_file)));
+            extent.sparse = TRY(SparseExtent::open(opening.engine(), extent_file));
             if (extent.sparse->size_bytes() < extent.length)
                 return fail(EINVAL, "{}: extent {}: the descriptor says {} sectors, but \"{}\" has capacity {}", path_,
                             number, line.sectors, line.file_name, uint64_t{extent.sparse->header().capacity});
@@ -89,7 +96,7 @@ Result<void> VmdkImage::open_extent(Opening& opening, const File& file, const Ex
             if (!range_within(extent.file_offset, extent.length, extent_file->size_bytes()))
                 return fail(EINVAL, "{}: extent {}: \"{}\" has {} bytes, too few for {} sectors at sector {}", path_,
                             number, line.file_name, extent_file->size_bytes(), line.sectors, line.file_offset_sectors);
-            extent.file = std::move(extent_file);
+            extent.file = extent_file;
         }
     }
     extents_.push_back(std::move(extent));
@@ -98,6 +105,9 @@ Result<void> VmdkImage::open_extent(Opening& opening, const File& file, const Ex
 
 Result<void> VmdkImage::finish(Opening& opening, const File& file) {
     size_bytes_ = descriptor_.sectors * sector_bytes;
+    uint64_t gd_bytes = 0;
+    for (const OpenExtent& extent : extents_) gd_bytes += extent.sparse ? extent.sparse->gd_bytes() : 0;
+    TRY(opening.hold_tables(file, gd_bytes));
     if (descriptor_.parent_cid != cid_none) {
         if (descriptor_.parent_hint.empty())
             return fail(EINVAL, "{}: parentCID {:08x}, but no parentFileNameHint says where the parent is", path_,

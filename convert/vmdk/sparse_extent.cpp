@@ -112,7 +112,16 @@ Result<void> SparseExtent::read_directory() {
         return fail(EINVAL, "{}: gdOffset {} and its {} bytes reach past the end of the file ({} bytes)", path, offset,
                     bytes, file_->size_bytes());
     gd_.resize(count);
-    return file_->read(offset * sector_bytes, std::as_writable_bytes(std::span(gd_)));
+    TRY(file_->read(offset * sector_bytes, std::as_writable_bytes(std::span(gd_))));
+    // No two entries share a table: a small file could describe more grains than anybody can walk through else.
+    std::vector<uint32_t> tables;
+    for (uint32_t table : gd_)
+        if (table != 0) tables.push_back(table);
+    if (!std::ranges::is_sorted(tables)) std::ranges::sort(tables);
+    auto close = [](uint32_t a, uint32_t b) { return b - a < gt_sectors; };
+    if (auto twice = std::ranges::adjacent_find(tables, close); twice != tables.end())
+        return fail(EINVAL, "{}: grain directory: the grain table at sector {} overlaps another", path, *twice);
+    return {};
 }
 
 Result<std::string> SparseExtent::read_descriptor() const {

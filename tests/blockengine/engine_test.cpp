@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/engine.h"
 
+#include <fcntl.h>
 #include <libdeflate.h>
 
 #include <atomic>
@@ -49,6 +50,14 @@ TEST(Engine, says_eio_when_a_file_was_truncated_while_it_is_held) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, EIO);
     EXPECT_NE(result.error().message.find(scratch.path("disk")), std::string::npos) << result.error().message;
+}
+
+TEST(Engine, lets_io_uring_wait_for_a_file) {
+    ScratchDir scratch;
+    test::write_file(scratch.path("disk"), some_bytes(512));
+    auto file = File::open(scratch.path("disk"), test::engine().io());
+    ASSERT_TRUE(file);
+    EXPECT_EQ(::fcntl((*file)->fd(), F_GETFL) & O_NONBLOCK, 0);
 }
 
 // The fault-injecting Io: the nth operation from now fails.
@@ -173,6 +182,63 @@ TEST(Engine, gives_many_threads_the_right_bytes) {
     }
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(wrong, 0);
+}
+
+class CountingIo : public Io {
+  public:
+    void read(std::span<ReadOp> ops) override {
+        operations += ops.size();
+        inner_->read(ops);
+    }
+    std::string_view name() const override { return "counting"; }
+    size_t operations = 0;
+
+  private:
+    std::unique_ptr<Io> inner_ = make_pread_io();
+};
+
+// One compressed unit, of which every other 512 bytes are wanted: a child in small clusters over a parent in large ones.
+class CrumbledSource : public Source {
+  public:
+    CrumbledSource(std::shared_ptr<const File> file, uint32_t unit) : file_(std::move(file)), unit_(unit) {}
+    uint64_t size_bytes() const override { return unit_; }
+    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+        for (uint64_t end = offset + length; offset < end && !out.full();) {
+            uint64_t take = std::min(end - offset, 512 - offset % 512);
+            if (offset / 512 % 2 == 0)
+                out.zeros(take);
+            else
+                out.compressed({file_, 0, static_cast<uint32_t>(file_->size_bytes()), unit_,
+                                static_cast<uint32_t>(offset), Codec::zlib}, take);
+            offset += take;
+        }
+        return {};
+    }
+
+  private:
+    std::shared_ptr<const File> file_;
+    uint32_t unit_;
+};
+
+TEST(Engine, unpacks_a_unit_of_many_pieces_a_few_times_only) {
+    auto io = std::make_unique<CountingIo>();
+    CountingIo& count = *io;
+    Engine engine(std::move(io));
+    constexpr uint32_t unit = 2 << 20;
+    std::vector<std::byte> bytes(unit);
+    for (size_t i = 0; i < unit; ++i) bytes[i] = static_cast<std::byte>(i / 512 % 251 + 1);
+    auto* compressor = libdeflate_alloc_compressor(1);
+    std::vector<std::byte> stored(2 * unit);
+    stored.resize(libdeflate_zlib_compress(compressor, bytes.data(), unit, stored.data(), stored.size()));
+    libdeflate_free_compressor(compressor);
+    CrumbledSource source(*File::from_bytes(stored, "packed", engine.io()), unit);
+    std::vector<std::byte> buffer(512 * 1024);
+    ASSERT_TRUE(engine.read(source, 0, buffer));
+    EXPECT_LE(count.operations, 8u);
+    for (size_t at = 0; at < buffer.size(); at += 1024) {
+        EXPECT_TRUE(all_zero(std::span(buffer).subspan(at, 512)));
+        EXPECT_TRUE(std::equal(&buffer[at + 512], &buffer[at + 1023] + 1, &bytes[at + 512]));
+    }
 }
 
 TEST(Extents, call_what_a_file_has_lost_data_and_not_a_hole) {

@@ -65,6 +65,39 @@ TEST_F(CatalogTest, names_of_a_directory_spec_have_its_sub_folders) {
     EXPECT_EQ(names(*open()), (Names{"web01/deep/er/data", "web01/root"}));
 }
 
+TEST_F(CatalogTest, notices_that_an_extent_of_a_vmdk_was_written) {
+    must_run("qemu-img create -q -f vmdk -o subformat=monolithicFlat " + scratch.path("disk.vmdk") + " 4M");
+    auto catalog = open();
+    uint64_t before = (*catalog->open_export("disk.qcow2"))->size_bytes();
+    must_run("qemu-io -f raw -c 'write 1M 1M' " + scratch.path("disk-flat.vmdk"));
+    EXPECT_GE((*catalog->open_export("disk.qcow2"))->size_bytes(), before + MiB);
+}
+
+TEST_F(CatalogTest, notices_that_the_data_file_of_a_qcow2_was_written) {
+    must_run("cd " + scratch.dir().string() +
+             " && qemu-img create -q -f qcow2 -o data_file=disk.data,preallocation=metadata disk.qcow2 4M");
+    auto catalog = open();
+    uint64_t before = (*catalog->open_export("disk.vmdk"))->size_bytes();
+    must_run("qemu-io -f raw -c 'write 1M 1M' " + scratch.path("disk.data"));
+    EXPECT_GE((*catalog->open_export("disk.vmdk"))->size_bytes(), before + MiB);
+}
+
+TEST_F(CatalogTest, describes_every_name_that_it_lists) {
+    must_run("cd " + scratch.dir().string() + " && qemu-img create -q -f qcow2 a.qcow2 1M && qemu-img snapshot -c old a.qcow2");
+    make_raw("b.raw");
+    auto catalog = open();
+    auto exports = catalog->exports();
+    EXPECT_GT(exports.size(), 20u);
+    for (const Export& item : exports) EXPECT_EQ(catalog->describe(item.name), item.description);
+    EXPECT_EQ(catalog->describe("nobody"), "");
+}
+
+TEST_F(CatalogTest, describes_a_name_without_opening_an_image) {
+    make_text("broken.qcow2", "this is no image");
+    auto catalog = open();
+    EXPECT_NE(catalog->describe("broken.vhdx").find("VHDX, dynamic of "), std::string::npos);
+}
+
 TEST_F(CatalogTest, shows_what_was_added_and_removed_since) {
     make_raw("a.raw");
     auto catalog = open();

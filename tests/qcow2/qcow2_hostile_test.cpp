@@ -40,6 +40,30 @@ TEST_F(Qcow2Hostile, refuses_what_is_no_qcow2_file) {
     expect_refused(EINVAL, "magic: 0x12345678");
 }
 
+// Sparse files of 40 MiB, each with the largest L1 table that there is: 32 MiB.
+TEST_F(Qcow2Hostile, bounds_the_memory_of_a_whole_chain) {
+    auto level = [&](int i) { return path("level" + std::to_string(i) + ".qcow2"); };
+    for (int i = 0; i < 6; ++i) {
+        std::string backing = i > 0 ? "-u -F qcow2 -b level" + std::to_string(i - 1) + ".qcow2 " : "";
+        must_run("qemu-img create -q -f qcow2 -o cluster_size=512 " + backing + level(i) + " 1M");
+        poke<uint64_t>(level(i), field::size, 128 * GiB);
+        poke<uint32_t>(level(i), field::l1_size, 4 * MiB);
+        poke<uint64_t>(level(i), field::l1_table_offset, 4 * MiB);
+        std::filesystem::resize_file(level(i), 40 * MiB);
+    }
+    EXPECT_TRUE(open_image(test::engine(), level(2)));
+    auto image = open_image(test::engine(), level(5));
+    ASSERT_FALSE(image);
+    EXPECT_EQ(image.error().code, EFBIG) << image.error().message;
+}
+
+TEST_F(Qcow2Hostile, refuses_an_l2_table_that_two_entries_share) {
+    must_run("qemu-img resize -q " + image_ + " 2G");
+    uint64_t l1 = test::peek<uint64_t>(image_, field::l1_table_offset);
+    poke<uint64_t>(image_, l1 + 16, test::peek<uint64_t>(image_, l1));
+    expect_refused(EINVAL, "two entries lead to the L2 table at offset");
+}
+
 TEST_F(Qcow2Hostile, refuses_an_unknown_version) {
     poke<uint32_t>(image_, 4, 4);
     expect_refused(ENOTSUP, "version: 4");

@@ -229,6 +229,32 @@ TEST(Vmdk, refuses_an_extent_that_is_a_link_out_of_the_folder) {
     expect_refused(path, EPERM, "extent 1");
 }
 
+TEST(Vmdk, opens_a_file_of_many_extents_once) {
+    ScratchDir dir;
+    write_file(dir.path("a.flat"), std::vector<std::byte>(512, std::byte{1}));
+    std::string lines;
+    for (int i = 0; i < 4000; ++i) lines += "RW 1 FLAT \"a.flat\" 0\n";
+    write_text(dir.path("x.vmdk"), descriptor("custom", lines));
+    auto open_files = [] {
+        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+    };
+    auto before = open_files();
+    auto image = must_open(dir.path("x.vmdk"));
+    ASSERT_TRUE(image);
+    EXPECT_LE(open_files() - before, 2);
+    EXPECT_EQ(read_all(*image), std::vector<std::byte>(4000 * 512, std::byte{1}));
+}
+
+TEST(Vmdk, refuses_a_grain_table_that_two_entries_share) {
+    ScratchDir dir;
+    std::string path = dir.path("x.vmdk");
+    must_run("qemu-img create -q -f vmdk " + path + " 1G && qemu-io -c 'write 0 64k' " + path);
+    auto header = read_file(path);
+    uint64_t gd = load_le<uint64_t>(header.data() + 56) * sector_bytes;
+    poke<uint32_t>(path, gd + 20, load_le<uint32_t>(header.data() + gd));
+    expect_refused(path, EINVAL, "overlaps another");
+}
+
 TEST(Vmdk, refuses_a_descriptor_that_names_itself) {
     ScratchDir dir;
     std::string path = dir.path("x.vmdk");
