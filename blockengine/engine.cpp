@@ -31,6 +31,9 @@ Result<void> Engine::read(const Source& source, uint64_t offset, std::span<std::
     while (!buffer.empty() && result) {
         pieces.clear();
         result = source.map(offset, buffer.size(), pieces);
+        if (result && (pieces.length() == 0 || pieces.length() > buffer.size()))
+            result = fail(EIO, "read {} bytes at offset {}: the source answers for {} bytes", buffer.size(), offset,
+                          pieces.length());
         if (!result) break;
         result = execute(pieces.pieces(), buffer.first(pieces.length()));
         offset += pieces.length();

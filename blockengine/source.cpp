@@ -100,6 +100,9 @@ Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t lengt
     while (offset < end && !joiner.stopped()) {
         pieces.clear();
         TRY(source.map(offset, std::min(window_bytes, end - offset), pieces));
+        if (pieces.length() == 0 || pieces.length() > end - offset)
+            return fail(EIO, "extents of {} bytes at offset {}: the source answers for {} bytes", end - offset, offset,
+                        pieces.length());
         for (const Piece& piece : pieces.pieces()) {
             if (auto* range = std::get_if<FileRange>(&piece.what))
                 add_file_extents(*range, piece.length, joiner);

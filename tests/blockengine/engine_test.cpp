@@ -123,6 +123,29 @@ TEST(Engine, gives_the_same_bytes_by_io_uring_and_by_pread) {
     EXPECT_EQ(a, b);
 }
 
+// Breaks the contract of map(): answers for `covered` bytes, whatever it was asked.
+class WrongSource : public Source {
+  public:
+    explicit WrongSource(uint64_t covered) : covered_(covered) {}
+    uint64_t size_bytes() const override { return 4096; }
+    Result<void> map(uint64_t, uint64_t, PieceList& out) const override {
+        out.zeros(covered_);
+        return {};
+    }
+
+  private:
+    uint64_t covered_;
+};
+
+TEST(Engine, neither_hangs_nor_overruns_when_a_source_answers_for_too_little_or_too_much) {
+    std::vector<std::byte> buffer(512);
+    for (uint64_t covered : {0, 8192}) {
+        WrongSource source(covered);
+        EXPECT_FALSE(test::engine().read(source, 0, buffer)) << covered;
+        EXPECT_FALSE(visit_extents(source, 0, 4096, [](const Extent&) { return true; })) << covered;
+    }
+}
+
 // A file of zlib streams, each of which unpacks to 64 KiB.
 class PackedSource : public Source {
   public:
