@@ -26,7 +26,7 @@ class Pattern {
 
 bool known_setting(const std::string& line) {
     static const Pattern patterns[] = {
-        Pattern("^version *= *[123]$"), Pattern("^(CID|parentCID) *= *[0-9a-fA-F]{8}$"),
+        Pattern("^version *= *[123]$"), Pattern("^(CID|parentCID) *= *[0-9a-fA-F]{1,8}$"),
         Pattern("^encoding *= *\"[A-Za-z0-9_-]+\"$"), Pattern("^isNativeSnapshot *= *\"(yes|no)\"$"),
         Pattern("^createType *= *\"(monolithicSparse|monolithicFlat|twoGbMaxExtentSparse|twoGbMaxExtentFlat|"
                 "streamOptimized|vmfs|custom)\"$"),

@@ -151,6 +151,10 @@ TEST(VmdkCheck, finds_a_wrong_lba_in_qemus_stream) {
     good.expect_found("its marker says lba 128 instead of 0");
 }
 
+TEST(VmdkCheck, takes_content_ids_without_leading_zeros_as_qemu_writes_them) {
+    expect_clean(bytes_of_text("version=1\nCID=fed054a\nparentCID=ffffffff\ncreateType=\"vmfs\"\nRW 1 ZERO\n"));
+}
+
 TEST(VmdkCheck, finds_faults_of_a_descriptor) {
     auto expect = [](const std::string& line, const std::string& part) {
         std::string text = "version=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"vmfs\"\nRW 1 ZERO\n" + line + "\n";
