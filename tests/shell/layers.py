@@ -10,7 +10,8 @@ LAYERS = [
     ["blockengine"],
     ["convert"],
     ["catalog"],
-    ["nbdkit-plugins", "fusefs"],
+    ["nbdserver/locks"],
+    ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
 # Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
