@@ -10,7 +10,8 @@ LAYERS = [
     ["blockengine"],
     ["convert"],
     ["catalog"],
-    ["nbdkit-plugins", "fusefs"],
+    ["nbdserver/locks"],
+    ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
 # Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
@@ -22,6 +23,7 @@ PLACES = {
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
+    r"gnutls/.*": ["nbdserver/locks/tls"],
     r"CLI/.*": ["fusefs/", "tools/"],
     r"nlohmann/.*": ["tools/"],
 }
