@@ -10,7 +10,8 @@ LAYERS = [
     ["blockengine"],
     ["convert"],
     ["catalog"],
-    ["nbdkit-plugins", "fusefs"],
+    ["nbdserver/watch"],
+    ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
 # Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
@@ -23,7 +24,10 @@ PLACES = {
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
     r"CLI/.*": ["fusefs/", "tools/"],
-    r"nlohmann/.*": ["tools/"],
+    r"nlohmann/.*": ["tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"httplib\.h": ["nbdserver/watch/control"],
+    r"prometheus/.*": ["nbdserver/watch/prometheus"],
+    r"libnbd\.h": ["tools/hyperctl/replay"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
