@@ -13,7 +13,7 @@
 //     CLIENT      {"id", "peer", "identity", "export", "since", "tls", "writable",
 //     "bytes-in-flight", "statistics"};
 //                 since is in RFC 3339, UTC
-//     STATISTICS  {"read": TOTALS, ..., "total": TOTALS} with the commands that were used
+//     STATISTICS  {"read": TOTALS, ..., "total": TOTALS} with the commands that were used; the total's bytes are those read and written
 //     TOTALS      {"requests", "bytes", "errors", "latency-ns": {"mean", "p50", "p90", "p99"},
 //                 "latency-histogram": [[upper bound in ns, requests]...]}; buckets without
 //                 requests are left out, and the last one's bound is null

@@ -69,6 +69,13 @@ size_t latency_bucket_of(uint64_t latency_ns) {
     return std::min<size_t>(std::bit_width(whole_us), latency_bucket_count - 1);
 }
 
+void Totals::count(uint64_t request_bytes, uint64_t latency_ns, bool failed) {
+    ++requests;
+    ++latency[latency_bucket_of(latency_ns)];
+    latency_sum_ns += latency_ns;
+    failed ? ++errors : bytes += request_bytes;
+}
+
 void Totals::add(const Totals& other) {
     requests += other.requests;
     bytes += other.bytes;
@@ -99,6 +106,7 @@ void Statistics::add(const Statistics& other) {
 Totals Statistics::sum() const {
     Totals sum;
     for (const Totals& totals : commands) sum.add(totals);
+    sum.bytes = (*this)[Command::read].bytes + (*this)[Command::write].bytes;
     return sum;
 }
 

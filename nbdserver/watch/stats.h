@@ -31,6 +31,8 @@ struct Totals {
     uint64_t latency_sum_ns = 0;
     std::array<uint64_t, latency_bucket_count> latency{};  // requests by bucket
 
+    // One request more.
+    void count(uint64_t request_bytes, uint64_t latency_ns, bool failed);
     void add(const Totals& other);
     // An estimate, linear within the bucket that holds the share (0.5, 0.99) of the requests: never
     // off by more than that bucket's width, so by less than a factor of two above 1 us. 0 where
@@ -47,6 +49,7 @@ struct Statistics {
         return commands[static_cast<size_t>(command)];
     }
     void add(const Statistics& other);
+    // Of all commands; but the bytes are those of read and write alone, which were moved.
     Totals sum() const;
 };
 

@@ -35,6 +35,15 @@ TEST(StatsTest, counts_by_command) {
     EXPECT_EQ(statistics.sum().latency_sum_ns, 1'008'000u);
 }
 
+TEST(StatsTest, the_bytes_of_a_sum_are_those_that_were_moved) {
+    Counters counters(Counters::Writers::one);
+    counters.count(Command::read, 4096, 1'000, false);
+    counters.count(Command::write, 512, 1'000, false);
+    counters.count(Command::trim, uint64_t{1} << 40, 1'000, false);
+    EXPECT_EQ(counters.read().sum().bytes, 4608u);
+    EXPECT_EQ(counters.read()[Command::trim].bytes, uint64_t{1} << 40);
+}
+
 TEST(StatsTest, a_failed_request_counts_as_error_and_not_its_bytes) {
     Counters counters(Counters::Writers::one);
     counters.count(Command::write, 4096, 1'000, true);
