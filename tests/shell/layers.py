@@ -10,13 +10,13 @@ LAYERS = [
     ["blockengine"],
     ["convert"],
     ["catalog"],
-    ["nbdserver/locks"],
+    ["nbdserver/locks", "nbdserver/watch"],
     ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
 # Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
 PLACES = {
-    r"liburing\.h": ["blockengine/io"],
+    r"liburing\.h": ["blockengine/io", "blockengine/ring"],
     r"libdeflate\.h": ["blockengine/codec"],
     r"zstd\.h": ["blockengine/codec"],
     r"xxhash\.h": ["blockengine/base/hash"],
@@ -24,8 +24,11 @@ PLACES = {
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
     r"gnutls/.*": ["nbdserver/locks/tls"],
-    r"CLI/.*": ["fusefs/", "tools/"],
-    r"nlohmann/.*": ["tools/"],
+    r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
+    r"nlohmann/.*": ["tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"httplib\.h": ["nbdserver/watch/control"],
+    r"prometheus/.*": ["nbdserver/watch/prometheus"],
+    r"libnbd\.h": ["tools/hyperctl/replay"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
