@@ -23,6 +23,7 @@ PLACES = {
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
+    r"gnutls/.*": ["nbdserver/locks/tls"],
     r"CLI/.*": ["fusefs/", "tools/"],
     r"nlohmann/.*": ["tools/"],
 }

@@ -111,6 +111,16 @@ TEST(ListenTest, a_file_or_link_in_the_way_is_never_removed) {
     EXPECT_TRUE(fs::exists(scratch.path("s")));
 }
 
+TEST(ListenTest, a_socket_of_another_type_that_somebody_has_open_stays) {
+    ScratchDir scratch;
+    UniqueFd datagram(socket(AF_UNIX, SOCK_DGRAM, 0));
+    sockaddr_un address{AF_UNIX, {}};
+    scratch.path("s").copy(address.sun_path, sizeof address.sun_path);
+    ASSERT_EQ(bind(datagram.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(listen_error(scratch.path("s")), EPROTOTYPE);
+    EXPECT_TRUE(fs::exists(scratch.path("s")));
+}
+
 TEST(ListenTest, at_the_end_a_path_that_is_another_servers_by_now_stays) {
     ScratchDir scratch;
     auto first = std::make_unique<Listener>(std::move(*listen_unix(scratch.path("s"))));
@@ -132,6 +142,8 @@ TEST(ListenTest, a_taken_over_socket_can_be_given_its_path) {
         EXPECT_EQ(successor->path(), "");
         test::write_file(scratch.path("other"), {});
         EXPECT_FALSE(successor->own_path(scratch.path("other")));
+        auto another = listen_unix(scratch.path("another"));
+        EXPECT_FALSE(successor->own_path(scratch.path("another")));
         ASSERT_TRUE(successor->own_path(scratch.path("s")));
         old->leave_path();
     }
