@@ -142,6 +142,8 @@ TEST(ListenTest, a_taken_over_socket_can_be_given_its_path) {
         EXPECT_EQ(successor->path(), "");
         test::write_file(scratch.path("other"), {});
         EXPECT_FALSE(successor->own_path(scratch.path("other")));
+        auto another = listen_unix(scratch.path("another"));
+        EXPECT_FALSE(successor->own_path(scratch.path("another")));
         ASSERT_TRUE(successor->own_path(scratch.path("s")));
         old->leave_path();
     }
