@@ -344,7 +344,13 @@ TEST(InheritedTest, what_does_not_listen_is_kept_apart) {
               0);
 }
 
-TEST(InheritedTest, a_datagram_socket_is_refused_as_listener) {
+TEST(InheritedTest, what_is_no_stream_is_refused_as_listener) {
+    UniqueFd packets(socket(AF_UNIX, SOCK_SEQPACKET, 0));
+    ASSERT_EQ(listen(packets.get(), 1), -1) << "it has no name yet";
+    sockaddr_un autobind{AF_UNIX, {}};
+    ASSERT_EQ(bind(packets.get(), reinterpret_cast<sockaddr*>(&autobind), sizeof(sa_family_t)), 0);
+    ASSERT_EQ(listen(packets.get(), 1), 0);
+    EXPECT_FALSE(Listener::adopt(std::move(packets), "x"));
     UniqueFd datagram(socket(AF_UNIX, SOCK_DGRAM, 0));
     EXPECT_FALSE(Listener::adopt(std::move(datagram), "x"));
     EXPECT_FALSE(Listener::adopt(UniqueFd(open("/dev/null", O_RDONLY)), "x"));

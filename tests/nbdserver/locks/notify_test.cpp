@@ -126,6 +126,8 @@ TEST(NotifyTest, bad_names_and_counts_of_stored_descriptors_are_refused) {
     EXPECT_EQ(notify_store("x", {}).error().code, EINVAL);
     fds.assign(254, 0);
     EXPECT_EQ(notify_store("x", fds).error().code, EINVAL);
+    fds.assign(100'000, 0);
+    EXPECT_EQ(notify_store("x", fds).error().code, EINVAL);
     fds.assign(253, 0);
     EXPECT_TRUE(notify_store("x", fds));
 }
@@ -135,7 +137,7 @@ TEST(NotifyTest, odd_socket_names_are_errors) {
     EXPECT_EQ(notify_stopping().error().code, EPROTONOSUPPORT);
     setenv("NOTIFY_SOCKET", "/", 1);
     EXPECT_EQ(notify_stopping().error().code, EINVAL);
-    setenv("NOTIFY_SOCKET", ("/" + std::string(200, 'x')).c_str(), 1);
+    setenv("NOTIFY_SOCKET", ("/" + std::string(5000, 'x')).c_str(), 1);
     EXPECT_EQ(notify_stopping().error().code, EINVAL);
     setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1);
     EXPECT_EQ(notify_stopping().error().code, ENOENT);
