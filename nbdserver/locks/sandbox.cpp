@@ -131,6 +131,7 @@ class Filter {
 
 void fill(Filter& filter) {
     filter.attribute(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    filter.attribute(SCMP_FLTATR_CTL_TSYNC, 1);
     // A tree of comparisons instead of a list: the filter runs at every call.
     filter.attribute(SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (const char* call : allowed_calls) filter.rule(SCMP_ACT_ALLOW, call);
@@ -158,17 +159,6 @@ void fill(Filter& filter) {
     filter.rule(SCMP_ACT_ALLOW, "socketpair", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)});
 }
 
-Result<void> restrict_calls() {
-    std::unique_ptr<void, decltype(&seccomp_release)> context(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
-                                                              seccomp_release);
-    if (!context) return fail(ENOMEM, "sandbox: make a filter of system calls");
-    Filter filter(context.get());
-    fill(filter);
-    int code = filter.error() != 0 ? filter.error() : seccomp_load(context.get());
-    if (code != 0) return fail(-code, "sandbox: filter system calls: {}", errno_text(-code));
-    return {};
-}
-
 // Landlock confines one thread, so there must not be another.
 Result<void> check_single_thread() {
     DIR* tasks = opendir("/proc/self/task");
@@ -182,20 +172,30 @@ Result<void> check_single_thread() {
 
 }  // namespace
 
-Result<void> enter_sandbox(const SandboxPaths& paths) {
+Result<void> confine_files(const SandboxPaths& paths) {
     TRY(check_single_thread());
     rlimit no_core{0, 0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
         setrlimit(RLIMIT_CORE, &no_core) != 0)
         return fail(errno, "sandbox: give up privileges: {}", errno_text(errno));
     int version = TRY(restrict_files(paths));
-    TRY(restrict_calls());
     if (version == 0)
         log_warning(
             "sandbox: this kernel has no Landlock, so only file modes keep the server from other "
             "files");
     else
-        log_info("sandbox: Landlock version {}, and a filter of system calls", version);
+        log_info("sandbox: Landlock version {}", version);
+    return {};
+}
+
+Result<void> confine_calls() {
+    std::unique_ptr<void, decltype(&seccomp_release)> context(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
+                                                              seccomp_release);
+    if (!context) return fail(ENOMEM, "sandbox: make a filter of system calls");
+    Filter filter(context.get());
+    fill(filter);
+    int code = filter.error() != 0 ? filter.error() : seccomp_load(context.get());
+    if (code != 0) return fail(-code, "sandbox: filter system calls: {}", errno_text(-code));
     return {};
 }
 

@@ -31,6 +31,11 @@ namespace {
 
 using test::ScratchDir;
 
+Result<void> enter_sandbox(const SandboxPaths& paths) {
+    TRY(confine_files(paths));
+    return confine_calls();
+}
+
 // How a child ends that runs `body` in the sandbox: its exit status, or 1000 + the signal that
 // killed it. A body gives 0 when all is as claimed, else the number of the step.
 int in_sandbox(const SandboxPaths& paths, const std::function<int()>& body) {
@@ -334,6 +339,25 @@ TEST(SandboxTest, threads_are_confined_as_well) {
         EACCES);
 }
 
+TEST(SandboxTest, calls_are_filtered_in_threads_that_run_already) {
+    pid_t child = fork();
+    if (child == 0) {
+        int ends[2], error = 0;
+        if (pipe(ends) != 0 || !confine_files({})) _exit(1);
+        std::thread other([&] {
+            char byte;
+            if (read(ends[0], &byte, 1) == 1 && socket(AF_INET, SOCK_STREAM, 0) == -1)
+                error = errno;
+        });
+        if (!confine_calls() || write(ends[1], "x", 1) != 1) _exit(2);
+        other.join();
+        _exit(error == EPERM ? 0 : 3);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+}
+
 TEST(SandboxTest, memory_never_becomes_code) {
     EXPECT_EQ(in_sandbox({},
                          [] {
@@ -453,7 +477,7 @@ TEST(SandboxTest, a_second_thread_is_an_error) {
             char byte;
             (void)!read(ends[0], &byte, 1);
         });
-        auto entered = enter_sandbox({});
+        auto entered = confine_files({});
         _exit(!entered && entered.error().code == EBUSY ? 0 : 2);
     }
     waitpid(child, &error, 0);
