@@ -18,6 +18,12 @@ def sample(server, draw, longest):
     return offset, min(length, server.size - offset)
 
 
+def not_offered(server, what):
+    """Of no use where nothing can be written."""
+    kind = LeftOut if server.flags & READ_ONLY else NotOffered
+    raise kind(f"the server does not offer {what}")
+
+
 @in_modes()
 def reads_give_the_bytes_of_the_disk(server, mode):
     draw = random.Random(3)
@@ -107,7 +113,7 @@ def df_without_structured_replies_is_invalid(server, mode):
 def fua_is_accepted_with_all_commands_where_it_was_offered(server, mode):
     with server.enter(mode) as transmission:
         if not transmission.flags & SEND_FUA:
-            raise NotOffered("the server does not offer FUA")
+            not_offered(server, "FUA")
         server.matches(0, transmission.reads(0, min(server.size, max(512, server.minimum)), FUA))
         if transmission.flags & SEND_FLUSH:
             transmission.succeeds(Request(FLUSH, flags=FUA))
@@ -145,7 +151,7 @@ def flush_succeeds_where_it_was_offered(server, mode):
     with server.enter(mode) as transmission:
         if not transmission.flags & SEND_FLUSH:
             transmission.fails(Request(FLUSH), EINVAL, EPERM)
-            raise NotOffered("the server does not offer FLUSH")
+            not_offered(server, "FLUSH")
         transmission.succeeds(Request(FLUSH))
         for offset, length in (0, 512), (512, 0), (2**64 - 1, 2**32 - 1):  # reserved: zero
             expect(transmission.one(Request(FLUSH, offset, length)).error in (0, EINVAL), "neither done nor invalid")

@@ -146,7 +146,7 @@ for wrong in (lambda: handle.pread(512, handle.get_size()), lambda: handle.pwrit
 assert handle.pread(512, 12345) == expected[:512]
 handle.shutdown()
 PYTHON
-python3 clients.py "$(uri empty)"
+/usr/bin/python3 clients.py "$(uri empty)"
 
 claim "fio writes and verifies, one connection after the other and several at once"
 fio --name=verify --ioengine=nbd --uri="$(uri empty)" --rw=randwrite --bsrange=512-128k --iodepth=32 --size=64M \
