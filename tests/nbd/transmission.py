@@ -55,7 +55,7 @@ class Reply:
         self.request, self.error, self.data, self.status = request, 0, None, {}
         self.covered = []  # (begin, end) of content and error chunks
         self.content_chunks = 0
-        self.holes = 0
+        self.general_error = False
 
     def cover(self, begin, end):
         request = self.request
@@ -186,7 +186,6 @@ class Transmission:
             expect(request.command == READ and len(payload) == 12, "OFFSET_HOLE of", len(payload), "bytes")
             offset, length = struct.unpack(">QI", payload)
             expect(length > 0, "a hole of no bytes")
-            reply.holes += 1
             self.content(reply, offset, length, None)
         elif kind in (STATUS, STATUS_EXT):
             self.judge_status(reply, kind, payload)
@@ -197,6 +196,8 @@ class Transmission:
             expect(length == len(payload) - fixed, "an error message of", length, "bytes in", len(payload))
             expect(error in ERRORS, "error number", error)
             text(payload[6:6 + length], "an error message")
+            expect(kind == ERROR_OFFSET or not reply.general_error, "a second error chunk without an offset")
+            reply.general_error |= kind == ERROR
             if kind == ERROR_OFFSET:
                 at = struct.unpack(">Q", payload[-8:])[0]
                 expect(request.offset <= at < request.offset + max(request.length, 1), "an error at", at)

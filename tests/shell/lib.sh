@@ -7,7 +7,7 @@
 #     make_disk KIND FILE        a raw disk: see make-disk for the kinds
 #     serve_nbd SPEC...          sets $socket;  $(uri NAME) is the URI of an export
 #     serve_hypernbd ARG...      the same with hypernbd; $server is its process, HYPERNBD another build's program
-#     ends_well                  fails unless that hypernbd ends with 0 when it is told to
+#     ends_well                  fails unless that hypernbd ends with 0, and soon, when it is told to
 #     mount_hyperfs SPEC...      sets $mount
 #     same FORMAT IMAGE RAW      fails unless IMAGE holds the same disk as the raw file
 set -euo pipefail
@@ -100,6 +100,7 @@ serve_hypernbd() {
 ends_well() {
     local status=0
     kill "$server"
+    gone "$server" || die "hypernbd does not end"
     wait "$server" || status=$?
     [ $status = 0 ] || die "hypernbd ended with $status"
 }
