@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 . "$(dirname "$0")/lib.sh"
-need qemu-img podchecker
+need qemu-img nbdkit podchecker
 
 claim "the examples of the man page run as written"
 mkdir images
@@ -9,13 +9,24 @@ make_disk random web01.raw
 qemu-img convert -f raw -O qcow2 web01.raw images/web01.qcow2
 qemu-img snapshot -c before images/web01.qcow2
 rm web01.raw
+export XDG_RUNTIME_DIR=$scratch/run
+mkdir -m 700 run
+mkfifo input
+exec 9<>input
+"$BUILD/tests/nbdserver/watch/watch_server" run/hyper/control.sock <input >/dev/null 2>server.log &
+servers+=($!)
+eventually test -S run/hyper/control.sock || die "the control socket is not there"
+serve_nbd images
+mv "$socket" other.sock
+printf '%s\n' 'hypernbd-trace 1' '0 1 read 0 0 4096 0 20000 web01' >web01.trace
 sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples
-[ "$(grep -c '^hyperctl ' examples)" = 11 ] || die "the examples have changed: $(cat examples)"
+[ "$(grep -c '^hyperctl ' examples)" = 16 ] || die "the examples have changed: $(cat examples)"
 PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1 || die "an example failed"
 
 claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
-for command in list info map check compare export; do
+commands=(list info map check compare export "export list" "export show" "export close" "trace show" "trace replay")
+for command in "${commands[@]}"; do
     for option in $("$hyperctl" $command --help | grep -o -- '--[a-z-]*'); do
         [ "$option" = --help ] || grep -q -- "$option" "$SRC/tools/hyperctl.pod" || die "$command $option is not in the man page"
     done
@@ -30,9 +41,12 @@ complete_words() {
 }
 [ "$(complete_words hyperctl com)" = compare ] || die "no command"
 [ "$(complete_words hyperctl export --prof)" = --profile ] || die "no option"
+[ "$(complete_words hyperctl export cl)" = close ] || die "no command below export"
+[ "$(complete_words hyperctl trace "")" = "show replay" ] || die "no command below trace"
+[ "$(complete_words hyperctl export images/web)" = images/web01.qcow2 ] || die "no file to export"
 [ "$(complete_words hyperctl export a b --profile az)" = azure ] || die "no value"
 [ "$(complete_words hyperctl info images/web)" = images/web01.qcow2 ] || die "no file"
-for command in list info map check compare export; do
+for command in "${commands[@]}"; do
     for option in $("$hyperctl" $command --help | grep -o -- '--[a-z-]*'); do
         complete_words hyperctl $command -- >/dev/null
         [[ " ${COMPREPLY[*]} " == *" $option "* ]] || die "$command $option is not completed"

@@ -10,20 +10,26 @@ LAYERS = [
     ["blockengine"],
     ["convert"],
     ["catalog"],
-    ["nbdkit-plugins", "fusefs"],
+    ["nbdserver/locks", "nbdserver/watch"],
+    ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
 # Where a third-party header is included, and nowhere else: files or folders. Tests may include any.
 PLACES = {
-    r"liburing\.h": ["blockengine/io"],
+    r"liburing\.h": ["blockengine/io", "blockengine/ring"],
     r"libdeflate\.h": ["blockengine/codec"],
     r"zstd\.h": ["blockengine/codec"],
     r"xxhash\.h": ["blockengine/base/hash"],
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
-    r"CLI/.*": ["fusefs/", "tools/"],
-    r"nlohmann/.*": ["tools/"],
+    r"gnutls/.*": ["nbdserver/locks/tls"],
+    r"toml\+\+/.*": ["nbdserver/locks/rules"],
+    r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
+    r"nlohmann/.*": ["tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"httplib\.h": ["nbdserver/watch/control"],
+    r"prometheus/.*": ["nbdserver/watch/prometheus"],
+    r"libnbd\.h": ["tools/hyperctl/replay"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

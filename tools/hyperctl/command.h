@@ -19,7 +19,7 @@ enum ExitCode {
     exit_error = 1,
     exit_check_errors = 2,    // check: errors were found
     exit_check_warnings = 3,  // check: only warnings were
-    exit_partial = 3,         // list: some disks cannot be served
+    exit_partial = 3,         // list: some disks cannot be served; trace replay: some requests failed
     exit_differs = 1,         // compare
     exit_compare_error = 2,   // compare
     exit_interrupted = 130,
@@ -37,6 +37,9 @@ void add_map(CLI::App& app, Command& chosen);
 void add_check(CLI::App& app, Command& chosen);
 void add_compare(CLI::App& app, Command& chosen);
 void add_export(CLI::App& app, Command& chosen);
+// export list, show and close, below the command `export`.
+void add_export_admin(CLI::App& export_command, Command& chosen);
+void add_trace(CLI::App& app, Command& chosen);
 
 // Prints it for programs; bytes that are not UTF-8 are replaced.
 void print_json(const Json& json);

@@ -196,10 +196,12 @@ Result<int> export_view(Engine& engine, ExportOptions& options) {
 }  // namespace
 
 void add_export(CLI::App& app, Command& chosen) {
-    auto* command = app.add_subcommand("export", "Write a disk to a file in the format that somebody wants");
+    auto* command = app.add_subcommand("export",
+                                       "Write a disk to a file in the format that somebody wants; or list, show or "
+                                       "close the exports of a running hypernbd");
     auto options = std::make_shared<ExportOptions>();
-    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, or a disk of --spec")->required();
-    command->add_option("DEST", options->destination, "the file to write")->required();
+    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, or a disk of --spec");
+    command->add_option("DEST", options->destination, "the file to write");
     options->operands.add_to(*command, false);
     command->add_option("-O,--output-format", options->format, "format to write (else DEST's suffix decides)")
         ->type_name("FORMAT");
@@ -213,7 +215,17 @@ void add_export(CLI::App& app, Command& chosen) {
     command->add_flag("--force", options->force, "overwrite DEST");
     command->add_flag("-p,--progress", options->progress, "show progress");
     command->add_flag("--json", options->json, "print JSON about what was written");
-    command->callback([options, &chosen] {
+    add_export_admin(*command, chosen);
+    // "list", "show" and "close" are commands wherever they stand, and SOURCE and DEST are required only without them.
+    command->callback([command, options, &chosen] {
+        if (!command->get_subcommands().empty()) {
+            std::string name = command->get_subcommands()[0]->get_name();
+            if (!options->source.empty())
+                throw CLI::ExtrasError({options->source + " before " + name + "; a file of that name is ./" + name});
+            return;
+        }
+        if (options->source.empty()) throw CLI::RequiredError("SOURCE");
+        if (options->destination.empty()) throw CLI::RequiredError("DEST");
         chosen.run = [options](Engine& engine) { return export_view(engine, *options); };
     });
 }

@@ -4,20 +4,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 namespace hyper::ctl {
 
-std::string human_bytes(uint64_t bytes) {
-    constexpr std::string_view units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+namespace {
+
+std::string number_with_unit(double value, double step, std::span<const std::string_view> units) {
     size_t unit = 0;
-    double value = static_cast<double>(bytes);
-    while (value >= 1024 && unit + 1 < std::size(units)) {
-        value /= 1024;
+    while (value >= step && unit + 1 < units.size()) {
+        value /= step;
         ++unit;
     }
     std::string number = fmt::format("{:.1f}", value);
     if (number.ends_with(".0")) number.resize(number.size() - 2);
     return number + " " + std::string(units[unit]);
+}
+
+}  // namespace
+
+std::string human_bytes(uint64_t bytes) {
+    constexpr std::string_view units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    return number_with_unit(static_cast<double>(bytes), 1024, units);
+}
+
+std::string human_time(uint64_t ns) {
+    constexpr std::string_view units[] = {"ns", "us", "ms", "s"};
+    return number_with_unit(static_cast<double>(ns), 1000, units);
 }
 
 std::string printable(std::string_view text) {

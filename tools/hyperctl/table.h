@@ -11,6 +11,8 @@ namespace hyper::ctl {
 
 // "64 KiB", "1.5 GiB": at most one decimal.
 std::string human_bytes(uint64_t bytes);
+// "12 us", "1.5 ms", "2.3 s": at most one decimal.
+std::string human_time(uint64_t ns);
 // Names and values out of images, fit for a terminal: control characters become "?".
 std::string printable(std::string_view text);
 
