@@ -55,7 +55,7 @@ class Directory {
   public:
     virtual ~Directory() = default;
     virtual std::vector<Listed> list() = 0;
-    // The disk that a name is about, which is what rules speak of; the name itself where it is none of ours.
+    // The disk that a name is about, which is what rules speak of; empty for a name that is not known.
     virtual std::string disk_of(const std::string& name) = 0;
     // What an empty name means. Errors: EINVAL where nothing is meant.
     virtual Result<std::string> default_name() = 0;
