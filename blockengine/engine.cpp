@@ -13,7 +13,7 @@ namespace {
 
 Result<void> failed_read(const FileRange& range, const ReadOp& op) {
     bool past_end = op.offset + op.buffer.size() > range.file->size_bytes();
-    return fail(EIO, "{}: read {} bytes at offset {}: {}", range.file->path(), op.buffer.size(), op.offset,
+    return fail(read_error_code(op.error), "{}: read {} bytes at offset {}: {}", range.file->path(), op.buffer.size(), op.offset,
                 past_end ? "past the end of the file" : errno_text(op.error));
 }
 

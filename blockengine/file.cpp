@@ -72,7 +72,7 @@ Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const {
     ReadOp op{fd_, offset, buffer, 0};
     io_.read({&op, 1});
     if (op.error != 0)
-        return fail(EIO, "{}: read {} bytes at offset {}: {}", path_, buffer.size(), offset,
+        return fail(read_error_code(op.error), "{}: read {} bytes at offset {}: {}", path_, buffer.size(), offset,
                     offset + buffer.size() > size_bytes_ ? "past the end of the file" : errno_text(op.error));
     return {};
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,10 +41,20 @@ void pread_fully(ReadOp& op) {
     }
 }
 
+thread_local int no_wait_depth = 0;
+
+// What the page cache has, or EAGAIN.
+void read_cached(ReadOp& op) {
+    iovec piece{op.buffer.data(), op.buffer.size()};
+    ssize_t got = ::preadv2(op.fd, &piece, 1, static_cast<off_t>(op.offset), RWF_NOWAIT);
+    // A file system without RWF_NOWAIT says so, and a file's end is found out by whoever may wait.
+    op.error = got == static_cast<ssize_t>(op.buffer.size()) ? 0 : EAGAIN;
+}
+
 class PreadIo : public Io {
   public:
     void read(std::span<ReadOp> ops) override {
-        for (ReadOp& op : ops) pread_fully(op);
+        for (ReadOp& op : ops) no_wait_depth > 0 ? read_cached(op) : pread_fully(op);
     }
     std::string_view name() const override { return "pread"; }
 };
@@ -53,14 +64,14 @@ constexpr unsigned ring_entries = 64;
 std::atomic<int> fork_generation{0};
 
 // A ring and the thread that owns it. Bound to one thread.
-class Ring {
+class ReadRing {
   public:
-    Ring() { error_ = -io_uring_queue_init(ring_entries, &ring_, 0); }
-    ~Ring() {
+    ReadRing() { error_ = -io_uring_queue_init(ring_entries, &ring_, 0); }
+    ~ReadRing() {
         if (error_ == 0 && generation_ == fork_generation) io_uring_queue_exit(&ring_);
     }
-    Ring(const Ring&) = delete;
-    Ring& operator=(const Ring&) = delete;
+    ReadRing(const ReadRing&) = delete;
+    ReadRing& operator=(const ReadRing&) = delete;
 
     int error() const { return error_; }
     bool inherited_by_fork() const { return generation_ != fork_generation; }
@@ -115,31 +126,35 @@ class Ring {
 class UringIo : public Io {
   public:
     void read(std::span<ReadOp> ops) override {
-        Ring* ring = ops.size() > 1 ? ring_of_this_thread() : nullptr;
-        if (ring != nullptr) {
+        ReadRing* ring = ops.size() > 1 && no_wait_depth == 0 ? ring_of_this_thread() : nullptr;
+        if (ring != nullptr)
             ring->read(ops);
-        } else {
-            for (ReadOp& op : ops) pread_fully(op);
-        }
+        else
+            one_by_one_.read(ops);
     }
     std::string_view name() const override { return "io_uring"; }
 
   private:
-    static Ring* ring_of_this_thread() {
-        thread_local std::unique_ptr<Ring> ring;
-        if (!ring || ring->inherited_by_fork()) ring = std::make_unique<Ring>();
+    PreadIo one_by_one_;
+
+    static ReadRing* ring_of_this_thread() {
+        thread_local std::unique_ptr<ReadRing> ring;
+        if (!ring || ring->inherited_by_fork()) ring = std::make_unique<ReadRing>();
         return ring->error() == 0 ? ring.get() : nullptr;
     }
 };
 
 }  // namespace
 
+NoWait::NoWait() { ++no_wait_depth; }
+NoWait::~NoWait() { --no_wait_depth; }
+
 std::unique_ptr<Io> make_pread_io() { return std::make_unique<PreadIo>(); }
 
 std::unique_ptr<Io> make_uring_io(int& why) {
     static const int registered = pthread_atfork(nullptr, nullptr, [] { ++fork_generation; });
     why = registered;
-    if (why == 0) why = Ring().error();
+    if (why == 0) why = ReadRing().error();
     if (why != 0) return nullptr;
     return std::make_unique<UringIo>();
 }

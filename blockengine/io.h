@@ -3,6 +3,7 @@
 // which is where tests inject faults (LD_PRELOAD tools do not see io_uring).
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -27,6 +28,19 @@ class Io {
     virtual void read(std::span<ReadOp> ops) = 0;
     virtual std::string_view name() const = 0;
 };
+
+// While one lives, reads of its thread do not wait for a disk: what is not in memory ends with EAGAIN, in
+// ReadOp::error and as the code of the Error that comes of it. For event loops, which then ask a thread that may wait.
+class NoWait {
+  public:
+    NoWait();
+    ~NoWait();
+    NoWait(const NoWait&) = delete;
+    NoWait& operator=(const NoWait&) = delete;
+};
+
+// EAGAIN stays what it is, so that a loop learns it; for a reader everything else that fails is EIO.
+inline int read_error_code(int error) { return error == EAGAIN ? EAGAIN : EIO; }
 
 // pread(2), one after the other.
 std::unique_ptr<Io> make_pread_io();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/source.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -113,6 +115,36 @@ Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t lengt
     }
     joiner.flush();
     return {};
+}
+
+Result<void> prefetch(const Source& source, uint64_t offset, uint64_t length) {
+    auto announce = [](const File& file, uint64_t from, uint64_t bytes) {
+        ::posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+    };
+    PieceList pieces;
+    for (uint64_t end = offset + length; offset < end; offset += pieces.length()) {
+        pieces.clear();
+        TRY(source.map(offset, end - offset, pieces));
+        if (pieces.length() == 0) break;
+        for (const Piece& piece : pieces.pieces()) {
+            if (auto* plain = std::get_if<FileRange>(&piece.what))
+                announce(*plain->file, plain->offset, piece.length);
+            else if (auto* packed = std::get_if<CompressedRange>(&piece.what))
+                announce(*packed->file, packed->offset, packed->stored_bytes);
+        }
+    }
+    return {};
+}
+
+uint32_t preferred_request_bytes(const Source& source) {
+    constexpr uint32_t plain = 4096, compressed = 65536;
+    PieceList pieces;
+    uint64_t length = std::min<uint64_t>(source.size_bytes(), MiB);
+    if (length == 0 || !source.map(0, length, pieces)) return plain;
+    bool packed = std::ranges::any_of(pieces.pieces(), [](const Piece& piece) {
+        return std::holds_alternative<CompressedRange>(piece.what);
+    });
+    return packed ? compressed : plain;
 }
 
 Result<void> FileSource::map(uint64_t offset, uint64_t length, PieceList& out) const {

@@ -104,6 +104,12 @@ struct Extent {
 Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t length,
                            const std::function<bool(const Extent&)>& visit);
 
+// Asks the kernel to read ahead what a range is made of; computed bytes need nothing.
+Result<void> prefetch(const Source& source, uint64_t offset, uint64_t length);
+
+// How large a request had better be: a whole unit, where the disk is stored compressed, as its start tells.
+uint32_t preferred_request_bytes(const Source& source);
+
 // A whole file as it is, or a part of it.
 class FileSource : public Source {
   public:

@@ -210,6 +210,19 @@ std::vector<Export> Catalog::exports() {
     return exports;
 }
 
+Result<std::optional<Catalog::RawFile>> Catalog::raw_file(std::string_view name) {
+    auto target = TRY(find_target(name));
+    if (!target) {
+        rescan();
+        target = TRY(find_target(name));
+    }
+    if (!target || !target->state.image.problem.empty()) return std::nullopt;
+    const FoundImage& image = target->state.image;
+    auto facts = TRY(images_.facts(image.path, options_of(target->state)));
+    if (facts.format != Format::raw) return std::nullopt;
+    return RawFile{image.path, name == image.name};
+}
+
 std::string Catalog::describe(std::string_view name) {
     auto target = find_target(name);
     if (!target || !*target) return "";

@@ -76,6 +76,13 @@ class Catalog {
     // Errors: ENOENT for an unknown name, EINVAL for a format and sub-format that do not go together,
     // EFBIG for a disk that the view cannot hold.
     Result<std::shared_ptr<const Source>> open_export(std::string_view name);
+    // The raw image file that a name's disk lies in, for doors that write to it in place; nullopt for a disk of another
+    // kind, and for an unknown name. `itself`: the name is the disk's own, not one of a view. Errors: those of open_disk().
+    struct RawFile {
+        std::string path;
+        bool itself;
+    };
+    Result<std::optional<RawFile>> raw_file(std::string_view name);
     // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.
     std::string describe(std::string_view name);
     // The only disk's name (snapshots do not count), for doors that have a default. Errors: EINVAL where there

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// io_uring for an event loop: operations go in together, and each completion finds its owner.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "blockengine/base/result.h"
+
+struct io_uring_sqe;
+
+namespace hyper {
+
+// Whoever waits for an operation. It must stay where it is until `completed` was called for each operation that was
+// started with it.
+class Completion {
+  public:
+    virtual ~Completion() = default;
+    // `result` as of the system call: a count, or a negative errno. `flags` is for Ring::received() and more_to_come().
+    virtual void completed(int result, uint32_t flags) = 0;
+};
+
+// Bound to the thread that calls start(), and from then on all the rest. Operations are queued; run() hands them to the
+// kernel.
+class Ring {
+  public:
+    // What one receive() can bring, and how many such buffers all sockets of the ring share. They fit in a processor's
+    // second-level cache together, which matters more than their number: who finds none waits for the next.
+    static constexpr size_t receive_bytes_max = 64 << 10;
+    static constexpr unsigned receive_buffers = 32;
+
+    // Errors: what io_uring_setup(2) gives where the kernel is older than 5.19, or a sandbox forbids it.
+    static Result<std::unique_ptr<Ring>> make();
+    ~Ring();
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+
+    // The calling thread is the one that runs the ring from now on.
+    void start();
+
+    // The buffer must stay valid until the completion.
+    void read(Completion& owner, int fd, std::span<std::byte> buffer, uint64_t offset);
+    // One message, into a shared buffer: received() finds it. -ENOBUFS when all are in use.
+    void receive(Completion& owner, int fd);
+    // Completes for each new connection with its descriptor (close-on-exec), while more_to_come().
+    void accept_many(Completion& owner, int fd);
+    void poll(Completion& owner, int fd, short events);
+    void wait_until_monotonic(Completion& owner, uint64_t nanoseconds);
+    // The operations of `target` end with -ECANCELED, or as they would have; `target` hears of each as ever.
+    void cancel(Completion& target);
+
+    // A buffer that a receive() filled, to be given back.
+    struct Received {
+        unsigned buffer;
+        std::span<std::byte> bytes;
+    };
+    static bool has_buffer(uint32_t flags);
+    Received received(int result, uint32_t flags) const;
+    void give_back(unsigned buffer);
+
+    static bool more_to_come(uint32_t flags);
+
+    // Submits what was queued and hands out completions: those that are there, with `wait` at least one.
+    // Operations that can be done at once, as reads of cached data, are done on return.
+    void run(bool wait);
+    // Whether something waits to be submitted.
+    bool queued() const;
+
+  private:
+    struct State;
+    explicit Ring(std::unique_ptr<State> state);
+    io_uring_sqe* entry(Completion* owner);
+
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace hyper

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nbdserver/catalog_directory.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "blockengine/base/log.h"
+
+namespace hyper::nbd {
+
+std::vector<Listed> CatalogDirectory::list() {
+    // Names of snapshots come from inside images, so there may be any number of them.
+    constexpr size_t listed_max = 10000;
+    std::vector<Listed> names;
+    for (hyper::Export& item : catalog_.exports()) {
+        if (writing_) {
+            auto raw = catalog_.raw_file(item.name);
+            if (raw && *raw && !(*raw)->itself) continue;
+        }
+        if (names.size() == listed_max) {
+            log_warning("only {} exports are listed; the others can be opened by name", listed_max);
+            break;
+        }
+        names.push_back({std::move(item.name), std::move(item.description)});
+    }
+    return names;
+}
+
+Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& name) {
+    auto exported = std::make_shared<Export>();
+    exported->name = name.empty() ? TRY(catalog_.default_name()) : name;
+    auto raw = writing_ ? TRY(catalog_.raw_file(exported->name)) : std::nullopt;
+    if (raw && !raw->itself)
+        return fail(EACCES, "{}: not offered, since {} is served for writing", exported->name, raw->path);
+    if (raw) {
+        exported->writable = TRY(open_for_writing(raw->path));
+        exported->source = std::make_shared<FileSource>(exported->writable->file());
+    } else {
+        exported->source = TRY(catalog_.open_export(exported->name));
+    }
+    exported->description = catalog_.describe(exported->name);
+    exported->preferred_bytes = preferred_request_bytes(*exported->source);
+    exported->contexts.push_back(allocation_context(exported->source));
+    return exported;
+}
+
+// All connections share one, which is kept: its lock is the process's. A file that was replaced is opened anew.
+Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(const std::string& path) {
+    std::lock_guard lock(mutex_);
+    auto& held = written_[path];
+    struct stat status {};
+    if (held && ::stat(path.c_str(), &status) == 0 && status.st_dev == held->file()->device() &&
+        status.st_ino == held->file()->inode() &&
+        (!S_ISREG(status.st_mode) || static_cast<uint64_t>(status.st_size) == held->file()->size_bytes()))
+        return held;
+    held = nullptr;
+    held = TRY(WritableFile::open(path, catalog_.engine().io()));
+    return held;
+}
+
+}  // namespace hyper::nbd

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The catalog as what NBD clients are served.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "nbdserver/export.h"
+
+namespace hyper::nbd {
+
+// Thread-safe. `catalog` outlives it. With `writing`, raw image files can be written, under their plain names;
+// views of them are not offered then, since a view stands on content that does not change.
+class CatalogDirectory : public Directory {
+  public:
+    CatalogDirectory(Catalog& catalog, bool writing) : catalog_(catalog), writing_(writing) {}
+    std::vector<Listed> list() override;
+    Result<std::shared_ptr<const Export>> open(const std::string& name) override;
+
+  private:
+    Result<std::shared_ptr<const WritableFile>> open_for_writing(const std::string& path);
+
+    Catalog& catalog_;
+    const bool writing_;
+    std::mutex mutex_;
+    std::map<std::string, std::shared_ptr<const WritableFile>> written_;  // guarded by mutex_; by path
+};
+
+}  // namespace hyper::nbd

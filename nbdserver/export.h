@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What clients are served: an export with its bytes and its metadata contexts, and the directory of all exports.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "blockengine/base/result.h"
+#include "blockengine/source.h"
+#include "blockengine/writable_file.h"
+
+namespace hyper::nbd {
+
+// A metadata context: what a client can ask about ranges of an export by BLOCK_STATUS. Thread-safe.
+class Context {
+  public:
+    explicit Context(std::string name) : name_(std::move(name)) {}
+    virtual ~Context() = default;
+    // "base:allocation"
+    const std::string& name() const { return name_; }
+    // Calls `visit` for runs of one state in order, from `offset` on, until it answers false or `length` is covered.
+    // May wait for a disk.
+    virtual Result<void> describe(uint64_t offset, uint64_t length,
+                                  const std::function<bool(uint64_t length, uint64_t state)>& visit) const = 0;
+
+  private:
+    std::string name_;
+};
+
+// base:allocation of a source: holes, which read as zero, and data.
+std::shared_ptr<const Context> allocation_context(std::shared_ptr<const Source> source);
+
+// Immutable; held by every connection to it.
+struct Export {
+    std::string name, description;
+    std::shared_ptr<const Source> source;
+    std::shared_ptr<const WritableFile> writable;  // nullptr: read-only
+    uint32_t preferred_bytes = 4096;               // a power of two
+    std::vector<std::shared_ptr<const Context>> contexts;
+
+    uint64_t size_bytes() const { return source->size_bytes(); }
+};
+
+struct Listed {
+    std::string name, description;
+};
+
+// Thread-safe. Its calls may wait for a disk.
+class Directory {
+  public:
+    virtual ~Directory() = default;
+    virtual std::vector<Listed> list() = 0;
+    // `name` may be empty: the default export. Errors: ENOENT, EACCES, and what the source gives.
+    virtual Result<std::shared_ptr<const Export>> open(const std::string& name) = 0;
+};
+
+}  // namespace hyper::nbd

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nbdserver/transmission.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "blockengine/base/log.h"
+#include "nbdserver/connection.h"
+
+namespace hyper::nbd {
+
+namespace {
+
+constexpr uint64_t block_bytes = 4096;
+// Below this a copy costs less than the calls that avoid it.
+constexpr uint32_t splice_bytes_min = 32 << 10;
+// Zeros of fewer bytes are sent as data rather than as a chunk of their own.
+constexpr uint64_t hole_bytes_min = block_bytes;
+constexpr size_t descriptors_max = 2048;
+constexpr uint64_t slow_write_ns = 10'000'000, slow_write_pause_ns = 1'000'000'000;
+
+uint64_t clock_ns() {
+    timespec now;
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Whether the page cache has a whole range of a file: cachestat(2), Linux 6.5; before that nobody can tell.
+bool cached(int fd, uint64_t offset, uint64_t length) {
+#ifndef SYS_cachestat
+    constexpr long SYS_cachestat = 451;
+#endif
+    struct {
+        uint64_t offset, length;
+    } range{offset, length};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recently_evicted;
+    } found{};
+    if (::syscall(SYS_cachestat, fd, &range, &found, 0) != 0) return false;
+    return found.cached * block_bytes >= round_up(offset + length, block_bytes) - round_down(offset, block_bytes);
+}
+
+// All of it, or an errno.
+int write_fully(int fd, std::span<iovec> pieces, uint64_t offset, int flags) {
+    while (!pieces.empty()) {
+        ssize_t written = ::pwritev2(fd, pieces.data(), static_cast<int>(pieces.size()), static_cast<off_t>(offset), flags);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return written < 0 ? errno : EIO;
+        offset += static_cast<uint64_t>(written);
+        auto rest = static_cast<size_t>(written);
+        while (!pieces.empty() && rest >= pieces.front().iov_len) {
+            rest -= pieces.front().iov_len;
+            pieces = pieces.subspan(1);
+        }
+        if (pieces.empty()) break;
+        pieces.front().iov_base = static_cast<std::byte*>(pieces.front().iov_base) + rest;
+        pieces.front().iov_len -= rest;
+    }
+    return 0;
+}
+
+int code_of(const Result<void>& result) {
+    if (result) return 0;
+    log_warning("{}", result.error().message);
+    return result.error().code;
+}
+
+// The payload of a BLOCK_STATUS chunk.
+Bytes status_payload(const ChosenContext& chosen, const Request& request, Mode mode, int& error) {
+    bool extended = mode == Mode::extended;
+    size_t limit = (request.flags & FLAG_REQ_ONE) != 0 ? 1 : descriptors_max;
+    Bytes payload;
+    auto append = [&](auto wire) {
+        auto bytes = bytes_of(wire);
+        payload.insert(payload.end(), bytes.begin(), bytes.end());
+    };
+    append(be32(chosen.id));
+    if (extended) append(be32(0));
+    size_t count = 0;
+    error = code_of(chosen.context->describe(request.offset, request.length, [&](uint64_t length, uint64_t state) {
+        if (extended) {
+            append(be64(length));
+            append(be64(state));
+        } else {
+            append(be32(static_cast<uint32_t>(length)));
+            append(be32(static_cast<uint32_t>(state)));
+        }
+        return ++count < limit;
+    }));
+    if (extended) store_be(payload.data() + sizeof(be32), static_cast<uint32_t>(count));
+    return payload;
+}
+
+Result<void> carry_out(const Export& exported, const Request& request) {
+    const WritableFile* file = exported.writable.get();
+    switch (request.type) {
+        case CMD_CACHE:
+            return prefetch(*exported.source, request.offset, request.length);
+        case CMD_TRIM:
+            TRY(file->trim(request.offset, request.length));
+            break;
+        case CMD_WRITE_ZEROES:
+            TRY(file->zero(request.offset, request.length, (request.flags & FLAG_NO_HOLE) != 0,
+                           (request.flags & FLAG_FAST_ZERO) != 0));
+            break;
+        default:
+            break;
+    }
+    if (request.type == CMD_FLUSH || (request.flags & FLAG_FUA) != 0) TRY(file->flush());
+    return {};
+}
+
+}  // namespace
+
+Transmission::Transmission(Connection& connection, Session session)
+    : connection_(connection), session_(std::move(session)) {}
+
+Transmission::~Transmission() = default;
+
+// Jobs and parts.
+
+Transmission::Job& Transmission::new_job(const Request& request) {
+    if (idle_jobs_.empty()) {
+        all_jobs_.push_back(std::make_unique<Job>());
+        idle_jobs_.push_back(all_jobs_.back().get());
+    }
+    Job& job = *idle_jobs_.back();
+    idle_jobs_.pop_back();
+    job = {request, connection_.loop().now_ns(), request.offset};
+    ++jobs_;
+    return job;
+}
+
+Transmission::Part& Transmission::new_part(Job& job, uint64_t offset, uint32_t length) {
+    if (idle_parts_.empty()) {
+        parts_.push_back(std::make_unique<Part>());
+        idle_parts_.push_back(parts_.back().get());
+    }
+    Part& part = *idle_parts_.back();
+    idle_parts_.pop_back();
+    part.owner = this;
+    part.job = &job;
+    part.offset = offset;
+    part.length = length;
+    part.buffer = connection_.loop().buffers().take(length);
+    part.reads_pending = 0;
+    part.failed = false;
+    ++job.parts;
+    in_flight_bytes_ += length;
+    return part;
+}
+
+void Transmission::recycle(Part& part) {
+    part.buffer = {};
+    part.reads.clear();
+    idle_parts_.push_back(&part);
+}
+
+void Transmission::answer(Job& job, const ReplyHead& head) {
+    connection_.output().add(head);
+    retire(job);
+}
+
+void Transmission::retire(Job& job) {
+    idle_jobs_.push_back(&job);
+    --jobs_;
+    connection_.loop().later(connection_);
+}
+
+// Taking requests in.
+
+bool Transmission::backlogged() const {
+    return !reads_.empty() || jobs_ + connection_.output().items() >= jobs_max || in_flight_bytes_ >= in_flight_bytes_max;
+}
+
+bool Transmission::take(std::span<const std::byte>& input) {
+    size_t header_bytes = request_header_bytes(session_.mode);
+    while (!input.empty() && !disconnected_) {
+        if (payload_left_ > 0) {
+            if (!take_payload(input)) return false;
+            continue;
+        }
+        if (backlogged()) return false;
+        std::span<const std::byte> header;
+        if (header_filled_ == 0 && input.size() >= header_bytes) {
+            header = input.first(header_bytes);
+            input = input.subspan(header_bytes);
+        } else {
+            size_t taken = std::min(header_bytes - header_filled_, input.size());
+            std::memcpy(header_.data() + header_filled_, input.data(), taken);
+            input = input.subspan(taken);
+            header_filled_ += taken;
+            if (header_filled_ < header_bytes) return true;
+            header_filled_ = 0;
+            header = std::span(header_).first(header_bytes);
+        }
+        auto request = parse_request(header, session_.mode);
+        if (request)
+            begin(*request);
+        else
+            disconnected_ = true;
+    }
+    return true;
+}
+
+void Transmission::begin(const Request& request) {
+    if (request.type == CMD_DISC || request.payload_bytes > payload_bytes_max) {
+        disconnected_ = true;
+        return;
+    }
+    Job& job = new_job(request);
+    job.error = check_request(request, session_);
+    if (request.payload_bytes > 0) {
+        payload_job_ = &job;
+        payload_left_ = request.payload_bytes;
+        carried_ = 0;
+        payload_by_worker_ = (request.flags & FLAG_FUA) != 0 || connection_.loop().now_ns() < slow_until_ns_;
+    } else if (job.error != 0) {
+        answer(job, status_head(session_.mode, request, job.error));
+    } else if (request.type == CMD_READ) {
+        reads_.push_back(&job);
+        pump();
+    } else if (request.type == CMD_BLOCK_STATUS) {
+        let_worker_tell(job);
+    } else {
+        let_worker_do(job);
+    }
+}
+
+void Transmission::end_input() {
+    if (payload_job_ == nullptr) return;
+    Job& job = *payload_job_;
+    payload_job_ = nullptr;
+    payload_left_ = 0;
+    if (gathering_ != nullptr) {
+        in_flight_bytes_ -= gathering_->length;
+        --job.parts;
+        recycle(*std::exchange(gathering_, nullptr));
+    }
+    // What its workers write still ends.
+    job.cursor = end_of(job);
+    if (job.parts == 0) retire(job);
+}
+
+// Reads.
+
+void Transmission::pump() {
+    while (!reads_.empty() && issue(*reads_.front())) {}
+}
+
+bool Transmission::may_hold(uint32_t bytes) {
+    if (in_flight_bytes_ == 0 && bytes <= part_bytes) return true;
+    if (in_flight_bytes_ > 0 && in_flight_bytes_ + bytes > in_flight_bytes_max) return false;
+    Loop& loop = connection_.loop();
+    if (loop.buffers().used_bytes() + bytes <= Loop::in_flight_bytes_max) return true;
+    loop.wait_for_memory(connection_);
+    return false;
+}
+
+// The next part of the first read; false where it has to wait. The job may be retired on return.
+bool Transmission::issue(Job& job) {
+    bool whole = in_one(job);
+    uint64_t offset = job.cursor, rest = end_of(job) - offset;
+    auto length = static_cast<uint32_t>(whole ? rest : std::min<uint64_t>(part_bytes - offset % block_bytes, rest));
+    if (!may_hold(length)) return false;
+    PieceList& list = connection_.loop().scratch();
+    list.clear();
+    bool mapped;
+    {
+        NoWait no_wait;
+        mapped = exported().source->map(offset, length, list).has_value();
+    }
+    std::span<const Piece> pieces = list.pieces();
+    if (!mapped || pieces.empty() || list.length() > length || (whole && list.length() < length)) {
+        advance(job, length);
+        read(job, offset, length, {});
+        return true;
+    }
+    auto is_hole = [](const Piece& piece) {
+        return std::holds_alternative<Zeros>(piece.what) && piece.length >= hole_bytes_min;
+    };
+    if (!whole && is_hole(pieces[0])) {
+        length = static_cast<uint32_t>(pieces[0].length);
+        advance(job, length);
+        send_hole(job, offset, length);
+        return true;
+    }
+    if (!whole) {
+        pieces = {pieces.begin(), std::ranges::find_if(pieces, is_hole)};
+        length = 0;
+        for (const Piece& piece : pieces) length += static_cast<uint32_t>(piece.length);
+    }
+    advance(job, length);
+    read(job, offset, length, pieces);
+    list.clear();  // it must not keep files open
+    return true;
+}
+
+// Before the part is carried out, so that whoever ends it knows whether it was the last.
+void Transmission::advance(Job& job, uint64_t length) {
+    job.cursor += length;
+    if (job.cursor == end_of(job)) reads_.pop_front();
+}
+
+void Transmission::send_hole(Job& job, uint64_t offset, uint32_t length) {
+    bool done = complete(job);
+    ReplyHead head = hole_head(session_.mode, job.request, offset, length, done);
+    if (done) return answer(job, head);
+    connection_.output().add(head);
+    connection_.loop().later(connection_);
+}
+
+// `pieces` are what the range is made of, or nothing where that could not be told without waiting.
+void Transmission::read(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces) {
+    if (splice(job, offset, length, pieces)) return;
+    Part& part = new_part(job, offset, length);
+    if (!queue_reads(part, pieces))
+        let_worker_read(part);
+    else if (part.reads_pending == 0)
+        read_done(part, 0);
+}
+
+bool Transmission::splice(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces) {
+    if (pieces.size() != 1 || length < splice_bytes_min || !connection_.may_splice()) return false;
+    auto* range = std::get_if<FileRange>(&pieces[0].what);
+    if (range == nullptr || range->offset % block_bytes + length > PipePool::capacity_bytes) return false;
+    int fd = range->file->fd();
+    if (!cached(fd, range->offset, length)) return false;
+    PipePool& pipes = connection_.loop().pipes();
+    Pipe pipe = pipes.take();
+    if (!pipe) return false;
+    auto at = static_cast<off64_t>(range->offset);
+    for (size_t filled = 0; filled < length;) {
+        ssize_t moved = ::splice(fd, &at, pipe.write_end(), nullptr, length - filled, SPLICE_F_NONBLOCK);
+        if (moved <= 0) {
+            pipes.forget();
+            return false;
+        }
+        filled += static_cast<size_t>(moved);
+    }
+    in_flight_bytes_ += length;
+    bool done = complete(job);
+    connection_.output().add({.head = data_head(session_.mode, job.request, offset, length, done),
+                              .pipe = std::move(pipe),
+                              .body_bytes = length,
+                              .charge = length});
+    connection_.loop().later(connection_);
+    if (done) retire(job);
+    return true;
+}
+
+// false where a worker has to do it; then nothing is under way.
+bool Transmission::queue_reads(Part& part, std::span<const Piece> pieces) {
+    if (pieces.empty()) return false;
+    std::byte* at = part.buffer.data();
+    size_t file_ranges = 0;
+    for (const Piece& piece : pieces) {
+        if (std::holds_alternative<CompressedRange>(piece.what)) return false;
+        if (std::holds_alternative<FileRange>(piece.what)) ++file_ranges;
+        if (std::holds_alternative<Zeros>(piece.what)) std::memset(at, 0, piece.length);
+        if (auto* computed = std::get_if<Computed>(&piece.what)) {
+            NoWait no_wait;
+            if (!computed->producer->produce(computed->offset, {at, piece.length})) return false;
+        }
+        at += piece.length;
+    }
+    part.reads.reserve(file_ranges);
+    at = part.buffer.data();
+    for (const Piece& piece : pieces) {
+        if (auto* range = std::get_if<FileRange>(&piece.what)) {
+            PieceRead& read = part.reads.emplace_back();
+            read.part = &part;
+            read.file = range->file;
+            read.length = piece.length;
+            ++part.reads_pending;
+            connection_.hold();
+            connection_.loop().ring().read(read, range->file->fd(), {at, piece.length}, range->offset);
+        }
+        at += piece.length;
+    }
+    return true;
+}
+
+void Transmission::PieceRead::completed(int result, uint32_t) {
+    Transmission& owner = *part->owner;
+    part->failed |= result != static_cast<int>(length);
+    file.reset();
+    if (--part->reads_pending == 0) {
+        if (part->failed)
+            owner.let_worker_read(*part);
+        else
+            owner.read_done(*part, 0);
+    }
+    owner.connection_.release();
+}
+
+void Transmission::let_worker_read(Part& part) {
+    connection_.hold();
+    connection_.loop().workers().submit(&connection_, [this, &part, exported = session_.exported] {
+        Loop& loop = connection_.loop();
+        int error = code_of(loop.engine().read(*exported->source, part.offset, {part.buffer.data(), part.length}));
+        loop.post([this, &part, error] {
+            read_done(part, error);
+            connection_.release();
+        });
+    });
+}
+
+void Transmission::read_done(Part& part, int error) {
+    Job& job = *part.job;
+    --job.parts;
+    bool done = complete(job);
+    if (error != 0) {
+        in_flight_bytes_ -= part.length;
+        connection_.output().add(status_head(session_.mode, job.request, error, done));
+    } else {
+        connection_.output().add({.head = data_head(session_.mode, job.request, part.offset, part.length, done),
+                                  .body = std::move(part.buffer),
+                                  .body_bytes = part.length,
+                                  .charge = part.length});
+    }
+    recycle(part);
+    connection_.loop().later(connection_);
+    if (done) retire(job);
+}
+
+// Writes.
+
+// false where the rest has to wait for memory.
+bool Transmission::take_payload(std::span<const std::byte>& input) {
+    Job& job = *payload_job_;
+    if (job.error == 0 && payload_by_worker_) {
+        if (!gather_payload(input)) return false;
+    } else {
+        size_t taken = std::min<uint64_t>(payload_left_, input.size());
+        payload_left_ -= taken;
+        if (job.error == 0) write_payload(input.first(taken));
+        input = input.subspan(taken);
+    }
+    if (payload_left_ > 0) return true;
+    payload_job_ = nullptr;
+    job.cursor = end_of(job);
+    if (job.parts == 0) answer(job, status_head(session_.mode, job.request, job.error));
+    return true;
+}
+
+// Writes what has arrived, but for the start of a block whose rest is still to come.
+void Transmission::write_payload(std::span<const std::byte> data) {
+    Job& job = *payload_job_;
+    uint64_t available = job.cursor + carried_ + data.size();
+    uint64_t stop = payload_left_ == 0 ? available : round_down(available, block_bytes);
+    if (stop <= job.cursor) {
+        std::memcpy(carry_.data() + carried_, data.data(), data.size());
+        carried_ += data.size();
+        return;
+    }
+    size_t now = stop - job.cursor - carried_;
+    job.error = write_now(job.cursor, std::span(carry_).first(carried_), data.first(now));
+    job.cursor = stop;
+    carried_ = data.size() - now;
+    std::memcpy(carry_.data(), data.data() + now, carried_);
+}
+
+int Transmission::write_now(uint64_t offset, std::span<const std::byte> first, std::span<const std::byte> second) {
+    std::array<iovec, 2> pieces;
+    size_t count = 0;
+    for (auto bytes : {first, second})
+        if (!bytes.empty()) pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+    uint64_t began = clock_ns();
+    int error = write_fully(exported().writable->fd(), std::span(pieces).first(count), offset, 0);
+    uint64_t ended = clock_ns();
+    if (ended - began > slow_write_ns) slow_until_ns_ = ended + slow_write_pause_ns;
+    if (error != 0)
+        log_warning("{}: write {} bytes at offset {}: {}", exported().name, first.size() + second.size(), offset,
+                    errno_text(error));
+    return error;
+}
+
+// Fills a buffer, which a worker then writes; false where there is no memory for one now.
+bool Transmission::gather_payload(std::span<const std::byte>& input) {
+    Job& job = *payload_job_;
+    if (gathering_ == nullptr) {
+        auto length = static_cast<uint32_t>(std::min<uint64_t>(payload_left_, part_bytes));
+        if (!may_hold(length)) return false;
+        gathering_ = &new_part(job, job.cursor, length);
+        gathered_ = 0;
+    }
+    size_t taken = std::min<size_t>(gathering_->length - gathered_, input.size());
+    std::memcpy(gathering_->buffer.data() + gathered_, input.data(), taken);
+    input = input.subspan(taken);
+    gathered_ += static_cast<uint32_t>(taken);
+    job.cursor += taken;
+    payload_left_ -= taken;
+    if (gathered_ == gathering_->length) let_worker_write(*std::exchange(gathering_, nullptr));
+    return true;
+}
+
+void Transmission::let_worker_write(Part& part) {
+    connection_.hold();
+    bool durable = (part.job->request.flags & FLAG_FUA) != 0;
+    connection_.loop().workers().submit(&connection_, [this, &part, durable, exported = session_.exported] {
+        iovec piece{part.buffer.data(), part.length};
+        int error = write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
+        if (error != 0)
+            log_warning("{}: write {} bytes at offset {}: {}", exported->name, part.length, part.offset, errno_text(error));
+        connection_.loop().post([this, &part, error] {
+            Job& job = *part.job;
+            --job.parts;
+            if (job.error == 0) job.error = error;
+            in_flight_bytes_ -= part.length;
+            recycle(part);
+            if (complete(job) && &job != payload_job_) answer(job, status_head(session_.mode, job.request, job.error));
+            connection_.release();
+        });
+    });
+}
+
+// Flush, trim, zeroes, cache.
+void Transmission::let_worker_do(Job& job) {
+    connection_.hold();
+    connection_.loop().workers().submit(&connection_, [this, &job, exported = session_.exported] {
+        int error = code_of(carry_out(*exported, job.request));
+        connection_.loop().post([this, &job, error] {
+            answer(job, status_head(session_.mode, job.request, error));
+            connection_.release();
+        });
+    });
+}
+
+// Block status: a chunk for each context.
+void Transmission::let_worker_tell(Job& job) {
+    struct Told {
+        int error = 0;
+        std::vector<Bytes> payloads;
+    };
+    connection_.hold();
+    connection_.loop().workers().submit(&connection_, [this, &job] {
+        auto told = std::make_shared<Told>();
+        for (const ChosenContext& chosen : session_.contexts) {
+            if (told->error == 0)
+                told->payloads.push_back(status_payload(chosen, job.request, session_.mode, told->error));
+        }
+        connection_.loop().post([this, &job, told] {
+            ChunkType type = session_.mode == Mode::extended ? CHUNK_BLOCK_STATUS_EXT : CHUNK_BLOCK_STATUS;
+            for (size_t i = 0; i < told->payloads.size() && told->error == 0; ++i) {
+                const Bytes& payload = told->payloads[i];
+                bool done = i + 1 == told->payloads.size();
+                auto bytes = static_cast<uint32_t>(payload.size());
+                Buffer body = connection_.loop().buffers().take(bytes);
+                std::memcpy(body.data(), payload.data(), bytes);
+                in_flight_bytes_ += bytes;
+                connection_.output().add({.head = chunk_head(session_.mode, job.request, type, done, bytes),
+                                          .body = std::move(body),
+                                          .body_bytes = bytes,
+                                          .charge = bytes});
+            }
+            if (told->error != 0)
+                answer(job, status_head(session_.mode, job.request, told->error));
+            else
+                retire(job);
+            connection_.release();
+        });
+    });
+}
+
+}  // namespace hyper::nbd
