@@ -137,10 +137,13 @@ void Ring::give_back(unsigned buffer) {
     io_uring_buf_ring_advance(state_->buffer_ring, 1);
 }
 
-void Ring::run(bool wait) {
+void Ring::submit(bool wait) {
     int submitted = wait ? io_uring_submit_and_wait(&state_->ring, 1) : io_uring_submit_and_get_events(&state_->ring);
     if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN && submitted != -EBUSY)
         std::abort();  // the kernel rejects the ring itself: buffers in flight cannot be taken back
+}
+
+void Ring::dispatch() {
     io_uring_cqe* done;
     while (io_uring_peek_cqe(&state_->ring, &done) == 0) {
         auto* owner = static_cast<Completion*>(io_uring_cqe_get_data(done));

@@ -21,7 +21,7 @@ class Completion {
     virtual void completed(int result, uint32_t flags) = 0;
 };
 
-// Bound to the thread that calls start(), and from then on all the rest. Operations are queued; run() hands them to the
+// Bound to the thread that calls start(), and from then on all the rest. Operations are queued; submit() hands them to the
 // kernel.
 class Ring {
   public:
@@ -61,9 +61,11 @@ class Ring {
 
     static bool more_to_come(uint32_t flags);
 
-    // Submits what was queued and hands out completions: those that are there, with `wait` at least one.
-    // Operations that can be done at once, as reads of cached data, are done on return.
-    void run(bool wait);
+    // Submits what was queued; with `wait`, returns when there is a completion. Operations that can be done at once,
+    // as reads of cached data, are done on return.
+    void submit(bool wait);
+    // Hands out the completions that are there.
+    void dispatch();
     // Whether something waits to be submitted.
     bool queued() const;
 

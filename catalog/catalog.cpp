@@ -231,6 +231,15 @@ std::string Catalog::describe(std::string_view name) {
                           state.snapshot);
 }
 
+std::string Catalog::disk_of(std::string_view name) {
+    auto target = find_target(name);
+    if (!target || !*target) {
+        rescan();
+        target = find_target(name);
+    }
+    return target && *target ? (*target)->state.image.name : "";
+}
+
 Result<std::string> Catalog::default_name() {
     rescan();
     std::lock_guard lock(mutex_);

@@ -85,6 +85,9 @@ class Catalog {
     Result<std::optional<RawFile>> raw_file(std::string_view name);
     // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.
     std::string describe(std::string_view name);
+    // The NAME of the disk that a name stands for, without snapshot and view: what rules of access go by. Empty for
+    // an unknown name.
+    std::string disk_of(std::string_view name);
     // The only disk's name (snapshots do not count), for doors that have a default. Errors: EINVAL where there
     // are none or several.
     Result<std::string> default_name();

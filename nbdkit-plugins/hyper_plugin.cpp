@@ -9,6 +9,7 @@
 #define NBDKIT_API_VERSION 2
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <nbdkit-plugin.h>
 
@@ -17,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,7 @@ constexpr size_t listed_max = 10000, name_bytes_max = 4096;
 struct Settings {
     std::vector<std::string> specs;
     CatalogOptions catalog;
+    std::optional<int> thread_model;  // one of NBDKIT_THREAD_MODEL_*; none: safe_thread_model()
 };
 
 // Members die in reverse order: the catalog before its engine.
@@ -91,6 +94,27 @@ bool absolute(const char* path, std::string& out) {
     return true;
 }
 
+// With several threads on a connection, nbdkit before 1.34 (1.33.10) aborts when a client leaves
+// while replies are pending: one thread closes the socket, the next asserts that it is open. There
+// each connection gets one thread; connections still run beside each other. A plugin is told the
+// version of nbdkit's headers only, not of the nbdkit that loads it. So it asks for a function that
+// came with 1.36: nbdkit_disconnect(), which came with 1.34, may be older than the fix.
+int safe_thread_model() {
+    bool fixed = dlsym(RTLD_DEFAULT, "nbdkit_parse_probability") != nullptr;
+    return fixed ? NBDKIT_THREAD_MODEL_PARALLEL : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+}
+
+int thread_model() {
+    return settings.thread_model.value_or(safe_thread_model());
+}
+
+// By nbdkit's own names.
+std::optional<int> parse_thread_model(std::string_view name) {
+    if (name == "parallel") return NBDKIT_THREAD_MODEL_PARALLEL;
+    if (name == "serialize_requests") return NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+    return std::nullopt;
+}
+
 int config(const char* key_text, const char* value) {
     std::string_view key = key_text;
     std::string path;
@@ -110,9 +134,16 @@ int config(const char* key_text, const char* value) {
         int64_t bytes = nbdkit_parse_size(value);
         if (bytes < 0) return -1;
         settings.catalog.cluster_bytes = static_cast<uint64_t>(bytes);
+    } else if (key == "thread_model") {
+        settings.thread_model = parse_thread_model(value);
+        if (!settings.thread_model) {
+            nbdkit_error("thread_model=%s: unknown (try parallel or serialize_requests)", value);
+            return -1;
+        }
     } else {
-        nbdkit_error("unknown parameter \"%s\" (try source, format, cluster_size or allow)",
-                     key_text);
+        nbdkit_error(
+            "unknown parameter \"%s\" (try source, format, cluster_size, allow or thread_model)",
+            key_text);
         return -1;
     }
     return 0;
@@ -293,8 +324,10 @@ nbdkit_plugin make_plugin() {
         "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file "
         "name)\n"
         "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
-        "allow=DIR             images may refer to files in DIR too, besides their own folder";
+        "allow=DIR             images may refer to files in DIR too, besides their own folder\n"
+        "thread_model=MODEL    parallel or serialize_requests (default: what is safe here)";
     plugin.magic_config_key = "source";
+    plugin.thread_model = thread_model;
     plugin.get_ready = get_ready;
     plugin.after_fork = after_fork;
     plugin.cleanup = cleanup;

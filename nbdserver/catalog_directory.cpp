@@ -22,7 +22,8 @@ std::vector<Listed> CatalogDirectory::list() {
             log_warning("only {} exports are listed; the others can be opened by name", listed_max);
             break;
         }
-        names.push_back({std::move(item.name), std::move(item.description)});
+        std::string disk = catalog_.disk_of(item.name);
+        names.push_back({std::move(item.name), std::move(item.description), std::move(disk)});
     }
     return names;
 }

@@ -19,6 +19,8 @@ class CatalogDirectory : public Directory {
   public:
     CatalogDirectory(Catalog& catalog, bool writing) : catalog_(catalog), writing_(writing) {}
     std::vector<Listed> list() override;
+    std::string disk_of(const std::string& name) override { return catalog_.disk_of(name); }
+    Result<std::string> default_name() override { return catalog_.default_name(); }
     Result<std::shared_ptr<const Export>> open(const std::string& name) override;
 
   private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's connection: its socket, its two phases, and what is still to be sent.
+// One client's connection: its socket, TLS where it is spoken, the two phases, and what is still to be sent.
 #pragma once
 
 #include <cstdint>
@@ -7,30 +7,36 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "blockengine/ring.h"
-#include "nbdserver/export.h"
+#include "nbdserver/door.h"
 #include "nbdserver/handshake.h"
+#include "nbdserver/locks/unique_fd.h"
 #include "nbdserver/loop.h"
 #include "nbdserver/output.h"
 #include "nbdserver/transmission.h"
+#include "nbdserver/watch/registry.h"
+#include "nbdserver/watch/trace.h"
 
 namespace hyper::nbd {
 
+// What the connections of a server have in common; outlives them. `trace` may be nullptr.
+struct Watchers {
+    watch::Registry registry;
+    watch::Trace* trace = nullptr;
+};
+
 // Bound to its loop's thread. It lives until it was closed and nothing that it started is under way.
-class Connection {
+class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    static constexpr uint64_t handshake_seconds_max = 10;
     // How long a client may take no byte while others wait for the memory that its replies hold.
     static constexpr uint64_t stall_seconds_max = 30;
 
-    // Takes over `fd`. `peer` is for messages; `directory` is what this client may see.
-    Connection(Loop& loop, int fd, std::string peer, std::shared_ptr<Directory> directory);
+    Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Door> door, UniqueFd fd, Peer peer);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
-
-    const std::string& peer() const { return peer_; }
 
     // For the loop.
     void start();
@@ -43,7 +49,7 @@ class Connection {
     Loop& loop() { return loop_; }
     Output& output() { return output_; }
     // Whether replies may be handed to the socket as a file's own pages.
-    bool may_splice() const { return true; }
+    bool may_splice() const { return tls_ == nullptr; }
     // Between them something is under way that will call back.
     void hold() { ++holds_; }
     void release();
@@ -62,25 +68,45 @@ class Connection {
 
     void received(int result, uint32_t flags);
     void writable();
+    void take_ciphertext(std::span<const std::byte> input);
     void consume(std::span<const std::byte> input);
     void haggle(std::span<const std::byte>& input);
     void act(Handshake::Want want);
+    void start_tls();
+    void finish_tls_handshake();
+    void transmit();
     void answer_list(std::vector<Listed> exports);
     void answer_open(Result<std::shared_ptr<const Export>> exported);
+    Output::Sent send_sealed();
+    Output::Sent seal_and_send();
     void flush();
     void receive_more();
+    void end_input();
 
     Loop& loop_;
-    const int fd_;
-    const std::string peer_;
-    const std::shared_ptr<Directory> directory_;
+    Watchers& watchers_;
+    const std::shared_ptr<const Door> door_;
+    const UniqueFd fd_;
+    Peer peer_;
     const uint64_t since_ns_;
+    const uint64_t handshake_ns_max_;
+    const std::shared_ptr<const TlsCredentials> credentials_;
+    std::shared_ptr<Directory> directory_;  // nullptr until the client is known
     Receive receive_{*this};
     Writable writable_{*this};
     Handshake handshake_;
+    std::unique_ptr<TlsSession> tls_;
+    bool tls_established_ = false;
     std::optional<Transmission> transmission_;
+
     Output output_;
-    Bytes stash_;           // input that could not be taken yet
+    Buffer sealed_;  // ciphertext that is being sent: [sealed_sent_, sealed_end_)
+    size_t sealed_sent_ = 0, sealed_end_ = 0;
+    Bytes alerts_;  // TLS's own words, that go out first
+    std::vector<std::span<const std::byte>> spans_;
+
+    Bytes stash_;             // plain input that could not be taken yet
+    Bytes stashed_ciphertext_;  // what came behind it
     unsigned holds_ = 0;
     uint64_t blocked_since_ns_ = 0;  // 0: the socket takes what we send
     bool receiving_ = false, dirty_ = false, answering_ = false, input_ended_ = false, closed_ = false, removed_ = false;

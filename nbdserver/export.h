@@ -47,6 +47,7 @@ struct Export {
 
 struct Listed {
     std::string name, description;
+    std::string disk;  // that it is, or is a view of
 };
 
 // Thread-safe. Its calls may wait for a disk.
@@ -54,7 +55,11 @@ class Directory {
   public:
     virtual ~Directory() = default;
     virtual std::vector<Listed> list() = 0;
-    // `name` may be empty: the default export. Errors: ENOENT, EACCES, and what the source gives.
+    // The disk that a name is about, which is what rules speak of; empty for a name that is not known.
+    virtual std::string disk_of(const std::string& name) = 0;
+    // What an empty name means. Errors: EINVAL where nothing is meant.
+    virtual Result<std::string> default_name() = 0;
+    // `name` may be empty. Errors: ENOENT, EACCES, and what the source gives.
     virtual Result<std::shared_ptr<const Export>> open(const std::string& name) = 0;
 };
 

@@ -1,31 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // hypernbd: every disk, in every format, as an NBD export.
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
 #include "nbdserver/catalog_directory.h"
+#include "nbdserver/locks/listen.h"
+#include "nbdserver/locks/notify.h"
 #include "nbdserver/server.h"
+#include "nbdserver/watch/control.h"
 
 namespace {
+
+using hyper::Result;
+using hyper::Rules;
+using hyper::TlsCredentials;
 
 constexpr int exit_ok = 0, exit_error = 1, exit_usage = 2;
 
 struct Options {
     std::vector<std::string> specs;
     hyper::CatalogOptions catalog;
-    std::string socket;
+    std::vector<std::string> sockets, networks;
+    std::string tls_certificates, tls_psk, rules, control, trace;
     bool writing = false;
     unsigned threads = std::max(1u, std::thread::hardware_concurrency());
 };
@@ -35,20 +43,52 @@ int fail(const std::string& message) {
     return exit_error;
 }
 
-hyper::Result<int> listen_unix(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path)
-        return hyper::fail(ENAMETOOLONG, "{}: a socket's path has at most {} bytes", path, sizeof address.sun_path - 1);
-    path.copy(address.sun_path, path.size());
-    int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ::unlink(path.c_str());
-    mode_t mask = ::umask(0177);
-    int bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    ::umask(mask);
-    if (bound != 0 || ::listen(fd, SOMAXCONN) != 0)
-        return hyper::fail(errno, "{}: {}", path, hyper::errno_text(errno));
-    return fd;
+// What SIGHUP reads again.
+struct Locks {
+    std::shared_ptr<const Rules> rules;
+    std::shared_ptr<const TlsCredentials> credentials;
+};
+
+Result<Locks> load_locks(const Options& options) {
+    Locks locks;
+    locks.rules = options.rules.empty() ? Rules::for_private_socket() : TRY(Rules::load(options.rules));
+    if (!options.tls_certificates.empty())
+        locks.credentials = TRY(TlsCredentials::from_certificates(options.tls_certificates));
+    else if (!options.tls_psk.empty())
+        locks.credentials = TRY(TlsCredentials::from_psk_file(options.tls_psk));
+    return locks;
+}
+
+Result<std::vector<hyper::Listener>> open_listeners(const Options& options) {
+    auto inherited = TRY(hyper::take_inherited());
+    std::vector<hyper::Listener> listeners = std::move(inherited.listeners);
+    for (const std::string& path : options.sockets) listeners.push_back(TRY(hyper::listen_unix(path)));
+    for (const std::string& where : options.networks)
+        for (hyper::Listener& listener : TRY(hyper::listen_network(where))) listeners.push_back(std::move(listener));
+    if (listeners.empty()) return hyper::fail(EINVAL, "nowhere to listen (try --socket PATH, or --listen HOST:PORT with TLS)");
+    bool remote = std::ranges::any_of(listeners, &hyper::Listener::remote);
+    bool tls = !options.tls_certificates.empty() || !options.tls_psk.empty();
+    if (remote && !tls)
+        return hyper::fail(EINVAL, "a network socket needs TLS (try --tls-certificates DIR or --tls-psk FILE)");
+    if (remote && options.rules.empty())
+        return hyper::fail(EINVAL, "a network socket needs rules that say who may see what (try --rules FILE)");
+    return listeners;
+}
+
+void say(const Result<void>& told) {
+    if (!told) hyper::log_warning("service manager: {}", told.error().message);
+}
+
+// What the control socket lists.
+std::vector<hyper::watch::Offered> offered(hyper::nbd::Directory& directory) {
+    std::vector<hyper::watch::Offered> list;
+    for (hyper::nbd::Listed& item : directory.list()) {
+        auto exported = directory.open(item.name);
+        if (!exported) continue;
+        list.push_back({std::move(item.name), (*exported)->size_bytes(), std::move(item.description),
+                        (*exported)->writable == nullptr});
+    }
+    return list;
 }
 
 int serve(const Options& options) {
@@ -56,18 +96,68 @@ int serve(const Options& options) {
     sigemptyset(&signals);
     for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);  // a client that left is told by the call's result
+    // Keys are in memory: no core dumps. Every client is a descriptor: as many as may be.
+    ::prctl(PR_SET_DUMPABLE, 0);
+    if (rlimit files; ::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &files);
+    }
 
+    auto locks = load_locks(options);
+    if (!locks) return fail(locks.error().message);
     hyper::Engine engine;
     auto catalog = hyper::Catalog::open(engine, options.specs, options.catalog);
     if (!catalog) return fail(catalog.error().message);
-    auto server = hyper::nbd::Server::make(engine, options.threads);
+    for (const hyper::Disk& disk : (*catalog)->disks())
+        if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
+    auto listeners = open_listeners(options);
+    if (!listeners) return fail(listeners.error().message);
+
+    std::unique_ptr<hyper::watch::Trace> trace;
+    if (!options.trace.empty()) {
+        auto made = hyper::watch::Trace::create(options.trace);
+        if (!made) return fail(made.error().message);
+        trace = std::move(*made);
+    }
+    hyper::nbd::Watchers watchers;
+    watchers.trace = trace.get();
+    auto server = hyper::nbd::Server::make(engine, watchers, options.threads);
     if (!server) return fail(server.error().message);
-    auto fd = listen_unix(options.socket);
-    if (!fd) return fail(fd.error().message);
-    (*server)->listen(*fd, std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing));
-    for (int number = SIGHUP; number == SIGHUP;) ::sigwait(&signals, &number);
+    auto directory = std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing);
+    std::unique_ptr<hyper::watch::Control> control;
+    if (!options.control.empty()) {
+        auto started = hyper::watch::Control::start(options.control, watchers.registry,
+                                                    [directory] { return offered(*directory); });
+        if (!started) return fail(started.error().message);
+        control = std::move(*started);
+    }
+    // Local clients are known by their user, all others by TLS.
+    auto local = std::make_shared<hyper::nbd::Door>(directory, locks->rules, nullptr);
+    auto remote = std::make_shared<hyper::nbd::Door>(directory, locks->rules, locks->credentials);
+    for (hyper::Listener& listener : *listeners) {
+        auto& door = listener.remote() ? remote : local;
+        (*server)->listen(std::move(listener), door);
+    }
+    say(hyper::notify_ready("serving"));
+
+    for (;;) {
+        int number = 0;
+        ::sigwait(&signals, &number);
+        if (number != SIGHUP) break;
+        say(hyper::notify_reloading());
+        auto fresh = load_locks(options);
+        if (fresh) {
+            local->change(fresh->rules, nullptr);
+            remote->change(fresh->rules, fresh->credentials);
+            hyper::log_info("rules and credentials were read again");
+        } else {
+            hyper::log_error("rules and credentials stay as they were: {}", fresh.error().message);
+        }
+        say(hyper::notify_ready("serving"));
+    }
+    say(hyper::notify_stopping());
     (*server)->stop();
-    ::unlink(options.socket.c_str());
     return exit_ok;
 }
 
@@ -78,16 +168,27 @@ int main(int argc, char** argv) {
     std::vector<std::string> allowed;
     std::string format;
     CLI::App app("Serves disk images as NBD exports, in every format, without a copy.");
+    auto many = [&](const char* name, std::vector<std::string>& into, const char* text, const char* type) {
+        app.add_option(name, into, text)->type_name(type)->allow_extra_args(false);
+    };
     app.set_version_flag("-V,--version", "hypernbd " HYPER_VERSION);
-    app.add_option("--socket", options.socket, "Listen on this Unix socket")->type_name("PATH")->required();
+    many("--socket", options.sockets, "Listen on this Unix socket", "PATH");
+    many("--listen", options.networks, "Listen on HOST:PORT or vsock:PORT, with TLS", "WHERE");
+    auto* certificates = app.add_option("--tls-certificates", options.tls_certificates,
+                                        "ca-cert.pem, server-cert.pem and server-key.pem are in this folder")
+                             ->type_name("DIR");
+    app.add_option("--tls-psk", options.tls_psk, "Keys of clients, IDENTITY:HEX a line")
+        ->type_name("FILE")
+        ->excludes(certificates);
+    app.add_option("--rules", options.rules, "Who may read and write what (TOML)")->type_name("FILE");
     app.add_flag("--rw", options.writing, "Raw images can be written");
+    app.add_option("--control", options.control, "Answer hyperctl export on this Unix socket")->type_name("PATH");
+    app.add_option("--trace", options.trace, "Write every request to this file")->type_name("FILE");
     app.add_option("--threads", options.threads, "Event loops (default: one a processor)")->check(CLI::Range(1, 64));
     app.add_option("--format", format, "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
     app.add_option("--cluster-size", options.catalog.cluster_bytes, "Cluster size of qcow2 exports (default: 64k)")
         ->transform(CLI::AsSizeValue(false));
-    app.add_option("--allow", allowed, "Images may refer to files in this folder too")
-        ->type_name("DIR")
-        ->allow_extra_args(false);
+    many("--allow", allowed, "Images may refer to files in this folder too", "DIR");
     app.add_option("specs", options.specs, "Image files or folders of images")->type_name("SPEC...")->required();
     try {
         app.parse(argc, argv);

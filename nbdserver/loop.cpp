@@ -25,15 +25,15 @@ uint64_t monotonic_ns() {
 
 }  // namespace
 
-Result<std::unique_ptr<Loop>> Loop::make(Engine& engine, Workers& workers) {
+Result<std::unique_ptr<Loop>> Loop::make(Engine& engine, Workers& workers, watch::TraceRing* trace) {
     auto ring = TRY(Ring::make());
     int event_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (event_fd < 0) return fail(errno, "eventfd: {}", errno_text(errno));
-    return std::unique_ptr<Loop>(new Loop(engine, workers, std::move(ring), event_fd));
+    return std::unique_ptr<Loop>(new Loop(engine, workers, trace, std::move(ring), event_fd));
 }
 
-Loop::Loop(Engine& engine, Workers& workers, std::unique_ptr<Ring> ring, int event_fd)
-    : engine_(engine), workers_(workers), ring_(std::move(ring)), event_fd_(event_fd) {}
+Loop::Loop(Engine& engine, Workers& workers, watch::TraceRing* trace, std::unique_ptr<Ring> ring, int event_fd)
+    : engine_(engine), workers_(workers), trace_(trace), ring_(std::move(ring)), event_fd_(event_fd) {}
 
 Loop::~Loop() { ::close(event_fd_); }
 
@@ -118,9 +118,14 @@ void Loop::run() {
     watch_events();
     watch_clock();
     while (!stopping_ || !connections_.empty()) {
-        ring_->run(dirty_.empty());  // what posted work or the last turn left is not waited for
+        ring_->submit(dirty_.empty());  // what the last turn left to do is not kept waiting
         now_ns_ = monotonic_ns();
-        if (ring_->queued()) ring_->run(false);
+        ring_->dispatch();
+        if (ring_->queued()) {
+            ring_->submit(false);
+            now_ns_ = monotonic_ns();
+            ring_->dispatch();
+        }
         finish_turn();
     }
 }

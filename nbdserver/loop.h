@@ -20,6 +20,7 @@
 #include "blockengine/ring.h"
 #include "nbdserver/buffer.h"
 #include "nbdserver/pipe.h"
+#include "nbdserver/watch/trace.h"
 #include "nbdserver/workers.h"
 
 namespace hyper::nbd {
@@ -32,8 +33,8 @@ class Loop {
     // Data of requests that a loop's connections hold together, beyond what each may hold in any case.
     static constexpr size_t in_flight_bytes_max = 128 << 20;
 
-    // `engine` and `workers` outlive the loop.
-    static Result<std::unique_ptr<Loop>> make(Engine& engine, Workers& workers);
+    // `engine`, `workers` and `trace`, where there is one, outlive the loop.
+    static Result<std::unique_ptr<Loop>> make(Engine& engine, Workers& workers, watch::TraceRing* trace);
     ~Loop();
 
     // Until stop() was called and every connection is gone.
@@ -53,6 +54,8 @@ class Loop {
     BufferPool& buffers() { return buffers_; }
     PipePool& pipes() { return pipes_; }
     PieceList& scratch() { return scratch_; }
+    // nullptr where nothing is traced.
+    watch::TraceRing* trace() { return trace_; }
     // Monotonic time, as of this turn.
     uint64_t now_ns() const { return now_ns_; }
     // The connection has something to send or to go on with, at the end of this turn.
@@ -65,7 +68,7 @@ class Loop {
     bool short_of_memory() const { return !waiting_.empty(); }
 
   private:
-    Loop(Engine& engine, Workers& workers, std::unique_ptr<Ring> ring, int event_fd);
+    Loop(Engine& engine, Workers& workers, watch::TraceRing* trace, std::unique_ptr<Ring> ring, int event_fd);
     void finish_turn();
     void watch_events();
     void watch_clock();
@@ -83,6 +86,7 @@ class Loop {
 
     Engine& engine_;
     Workers& workers_;
+    watch::TraceRing* const trace_;
     BufferPool buffers_;
     PipePool pipes_;
     PieceList scratch_;

@@ -33,6 +33,9 @@ void Output::pop() {
 }
 
 void Output::consume(size_t bytes) {
+    size_t raw = std::min(bytes, raw_.size());
+    raw_.erase(raw_.begin(), raw_.begin() + static_cast<ptrdiff_t>(raw));
+    bytes -= raw;
     while (bytes > 0) {
         const OutItem& item = items_.front();
         size_t rest = item.head.bytes().size() + item.body_bytes - sent_;
@@ -46,9 +49,33 @@ void Output::consume(size_t bytes) {
     }
 }
 
+size_t Output::front(std::vector<std::span<const std::byte>>& spans, size_t spans_max, size_t bytes_max) const {
+    spans.clear();
+    size_t total = 0, skip = sent_;
+    auto add = [&](std::span<const std::byte> bytes) {
+        size_t skipped = std::min(skip, bytes.size());
+        skip -= skipped;
+        bytes = bytes.subspan(skipped).first(std::min(bytes.size() - skipped, bytes_max - total));
+        if (!bytes.empty()) spans.push_back(bytes);
+        total += bytes.size();
+    };
+    if (!raw_.empty()) {
+        size_t first_items = std::exchange(skip, 0);
+        add(raw_);
+        skip = first_items;
+    }
+    for (const OutItem& item : items_) {
+        if (item.pipe || spans.size() + 2 > spans_max || total == bytes_max) break;
+        add(item.head.bytes());
+        add({item.body.data(), item.body_bytes});
+    }
+    return total;
+}
+
 Output::Sent Output::flush(int fd) {
     while (!empty()) {
-        Step step = !raw_.empty() ? send_raw(fd) : items_.front().pipe ? send_pipe(fd) : send_buffers(fd);
+        bool piped = raw_.empty() && items_.front().pipe;
+        Step step = piped ? send_pipe(fd) : send_buffers(fd);
         if (step == Step::blocked) return Sent::blocked;
         if (step == Step::broken) return Sent::broken;
     }
@@ -61,34 +88,16 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace
 
-Output::Step Output::send_raw(int fd) {
-    ssize_t sent = ::send(fd, raw_.data(), raw_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) return would_block() ? Step::blocked : errno == EINTR ? Step::progress : Step::broken;
-    raw_.erase(raw_.begin(), raw_.begin() + sent);
-    return Step::progress;
-}
-
 // Many replies in one call.
 Output::Step Output::send_buffers(int fd) {
+    front(spans_, vectors_max, SIZE_MAX);
     std::array<iovec, vectors_max> vectors;
-    size_t count = 0, skip = sent_;
-    auto add = [&](const std::byte* data, size_t bytes) {
-        size_t skipped = std::min(skip, bytes);
-        skip -= skipped;
-        if (bytes > skipped) vectors[count++] = {const_cast<std::byte*>(data) + skipped, bytes - skipped};
-    };
-    bool pipe_follows = false;
-    for (const OutItem& item : items_) {
-        if (count + 2 > vectors_max) break;
-        pipe_follows = static_cast<bool>(item.pipe);
-        if (pipe_follows) break;
-        add(item.head.bytes().data(), item.head.bytes().size());
-        add(item.body.data(), item.body_bytes);
-    }
+    for (size_t i = 0; i < spans_.size(); ++i)
+        vectors[i] = {const_cast<std::byte*>(spans_[i].data()), spans_[i].size()};
     msghdr message{};
     message.msg_iov = vectors.data();
-    message.msg_iovlen = count;
-    ssize_t sent = ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (pipe_follows ? MSG_MORE : 0));
+    message.msg_iovlen = spans_.size();
+    ssize_t sent = ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return would_block() ? Step::blocked : errno == EINTR ? Step::progress : Step::broken;
     consume(static_cast<size_t>(sent));
     return Step::progress;

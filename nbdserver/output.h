@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <vector>
 
 #include "nbdserver/buffer.h"
 #include "nbdserver/handshake.h"
@@ -42,9 +43,11 @@ class Output {
     // Sends what the socket takes now.
     Sent flush(int fd);
 
-    // The items in turn, for who seals them instead of sending them: TLS. Raw bytes come first.
-    template <class Seal>
-    void drain(Seal seal, size_t bytes_max);
+    // What would leave next, of at most `bytes_max` bytes, in spans of which there are at most `spans_max`: for who seals it
+    // instead of sending it. Not for items with pipes.
+    size_t front(std::vector<std::span<const std::byte>>& spans, size_t spans_max, size_t bytes_max) const;
+    // So many bytes of it have left.
+    void consume(size_t bytes);
 
     // The charges of what has left since the last call.
     uint64_t take_released() { return std::exchange(released_, 0); }
@@ -53,30 +56,17 @@ class Output {
     static constexpr size_t vectors_max = 256;
 
     enum class Step { progress, blocked, broken };
-    Step send_raw(int fd);
     Step send_buffers(int fd);
     Step send_pipe(int fd);
     void drop(OutItem& item);
     void pop();
-    void consume(size_t bytes);
 
     PipePool& pipes_;
     Bytes raw_;
+    std::vector<std::span<const std::byte>> spans_;
     std::deque<OutItem> items_;
     size_t sent_ = 0;  // bytes of the first item that have left
     uint64_t released_ = 0;
 };
-
-template <class Seal>
-void Output::drain(Seal seal, size_t bytes_max) {
-    if (!raw_.empty()) seal(std::span<const std::byte>(raw_));
-    raw_.clear();
-    for (size_t bytes = 0; !items_.empty() && bytes < bytes_max; pop()) {
-        OutItem& item = items_.front();
-        seal(item.head.bytes());
-        if (item.body_bytes > 0) seal(std::span<const std::byte>(item.body.data(), item.body_bytes));
-        bytes += item.head.bytes().size() + item.body_bytes;
-    }
-}
 
 }  // namespace hyper::nbd

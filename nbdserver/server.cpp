@@ -2,16 +2,12 @@
 #include "nbdserver/server.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "blockengine/base/log.h"
-#include "nbdserver/connection.h"
 
 namespace hyper::nbd {
 
@@ -24,18 +20,9 @@ unsigned worker_count() { return std::max(8u, 2 * std::thread::hardware_concurre
 constexpr int send_buffer_bytes = 4 << 20;
 
 void prepare_socket(int fd) {
-    int one = 1;
     ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof send_buffer_bytes);
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     // splice(2) to a socket waits unless its descriptor does not.
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-std::string peer_text(int fd) {
-    ucred credentials{};
-    socklen_t length = sizeof credentials;
-    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return "client";
-    return fmt::format("unix uid {} pid {}", credentials.uid, credentials.pid);
 }
 
 }  // namespace
@@ -43,29 +30,32 @@ std::string peer_text(int fd) {
 // Lives as long as the server; belongs to the first loop.
 class Server::Acceptor : public Completion {
   public:
-    Acceptor(Server& server, int fd, std::shared_ptr<Directory> directory)
-        : server_(server), fd_(fd), directory_(std::move(directory)) {}
-    ~Acceptor() { ::close(fd_); }
+    Acceptor(Server& server, Listener listener, std::shared_ptr<const Door> door)
+        : server_(server), listener_(std::move(listener)), door_(std::move(door)) {}
 
-    void start() { server_.loops_[0]->ring().accept_many(*this, fd_); }
+    void start() { server_.loops_[0]->ring().accept_many(*this, listener_.fd()); }
 
     void completed(int result, uint32_t flags) override {
-        if (result >= 0) server_.accepted(result, directory_);
-        if (result < 0 && result != -ECANCELED) log_warning("accepting a connection: {}", errno_text(-result));
+        if (result >= 0) server_.accepted(UniqueFd(result), door_);
+        if (result < 0 && result != -ECANCELED)
+            log_warning("{}: accepting a connection: {}", listener_.text(), errno_text(-result));
         if (!Ring::more_to_come(flags) && result != -ECANCELED) start();
     }
 
   private:
     Server& server_;
-    const int fd_;
-    const std::shared_ptr<Directory> directory_;
+    const Listener listener_;
+    const std::shared_ptr<const Door> door_;
 };
 
-Server::Server(unsigned workers) : workers_(workers) {}
+Server::Server(Watchers& watchers, unsigned workers) : watchers_(watchers), workers_(workers) {}
 
-Result<std::unique_ptr<Server>> Server::make(Engine& engine, unsigned loops) {
-    std::unique_ptr<Server> server(new Server(worker_count()));
-    for (unsigned i = 0; i < loops; ++i) server->loops_.push_back(TRY(Loop::make(engine, server->workers_)));
+Result<std::unique_ptr<Server>> Server::make(Engine& engine, Watchers& watchers, unsigned loops) {
+    std::unique_ptr<Server> server(new Server(watchers, worker_count()));
+    for (unsigned i = 0; i < loops; ++i) {
+        watch::TraceRing* trace = watchers.trace != nullptr ? &watchers.trace->add_ring() : nullptr;
+        server->loops_.push_back(TRY(Loop::make(engine, server->workers_, trace)));
+    }
     for (auto& loop : server->loops_) server->threads_.emplace_back([&loop] { loop->run(); });
     return server;
 }
@@ -78,26 +68,43 @@ void Server::stop() {
     threads_.clear();
 }
 
-void Server::listen(int fd, std::shared_ptr<Directory> directory) {
-    acceptors_.push_back(std::make_unique<Acceptor>(*this, fd, std::move(directory)));
+void Server::listen(Listener listener, std::shared_ptr<const Door> door) {
+    acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(listener), std::move(door)));
     loops_[0]->post([acceptor = acceptors_.back().get()] { acceptor->start(); });
 }
 
-void Server::accepted(int fd, const std::shared_ptr<Directory>& directory) {
-    if (connections_ >= connections_max) {
-        log_warning("a client is turned away: there are {} connections already", connections_max);
-        ::close(fd);
-        return;
-    }
+bool Server::admit(const std::string& origin, const Limits& limits) {
+    std::lock_guard lock(mutex_);
+    auto at = by_origin_.find(origin);
+    if (connections_ >= limits.connections || (at != by_origin_.end() && at->second >= limits.connections_per_peer))
+        return false;
     ++connections_;
-    prepare_socket(fd);
+    ++by_origin_[origin];
+    return true;
+}
+
+void Server::leave(const std::string& origin) {
+    std::lock_guard lock(mutex_);
+    --connections_;
+    auto at = by_origin_.find(origin);
+    if (--at->second == 0) by_origin_.erase(at);
+}
+
+void Server::accepted(UniqueFd fd, const std::shared_ptr<const Door>& door) {
+    auto peer = peer_of(fd.get());
+    if (!peer) return log_info("a client: {}", peer.error().message);
+    auto rules = door->rules();
+    if (!admit(peer->origin, rules->limits()))
+        return log_warning("{}: turned away: it would exceed {} connections, or {} of one peer", peer->address,
+                           rules->limits().connections, rules->limits().connections_per_peer);
+    prepare_socket(fd.get());
     Loop& loop = *loops_[next_loop_++ % loops_.size()];
-    loop.post([this, &loop, fd, directory] {
-        std::shared_ptr<Connection> connection(new Connection(loop, fd, peer_text(fd), directory), [this](Connection* gone) {
+    loop.post([this, &loop, door, fd = std::make_shared<UniqueFd>(std::move(fd)), peer = std::move(*peer)] {
+        auto* made = new Connection(loop, watchers_, door, std::move(*fd), peer);
+        loop.add(std::shared_ptr<Connection>(made, [this, origin = peer.origin](Connection* gone) {
             delete gone;
-            --connections_;
-        });
-        loop.add(std::move(connection));
+            leave(origin);
+        }));
     });
 }
 

@@ -65,6 +65,25 @@ int write_fully(int fd, std::span<iovec> pieces, uint64_t offset, int flags) {
     return 0;
 }
 
+watch::Command counted_as(uint16_t type) {
+    switch (type) {
+        case CMD_READ:
+            return watch::Command::read;
+        case CMD_WRITE:
+            return watch::Command::write;
+        case CMD_FLUSH:
+            return watch::Command::flush;
+        case CMD_TRIM:
+            return watch::Command::trim;
+        case CMD_CACHE:
+            return watch::Command::cache;
+        case CMD_WRITE_ZEROES:
+            return watch::Command::write_zeroes;
+        default:
+            return watch::Command::block_status;
+    }
+}
+
 int code_of(const Result<void>& result) {
     if (result) return 0;
     log_warning("{}", result.error().message);
@@ -118,8 +137,9 @@ Result<void> carry_out(const Export& exported, const Request& request) {
 
 }  // namespace
 
-Transmission::Transmission(Connection& connection, Session session)
-    : connection_(connection), session_(std::move(session)) {}
+Transmission::Transmission(Connection& connection, Session session, std::unique_ptr<watch::OpenClient> client,
+                           uint32_t trace_id)
+    : connection_(connection), session_(std::move(session)), client_(std::move(client)), trace_id_(trace_id) {}
 
 Transmission::~Transmission() = default;
 
@@ -168,6 +188,15 @@ void Transmission::answer(Job& job, const ReplyHead& head) {
 }
 
 void Transmission::retire(Job& job) {
+    if (job.request.type <= CMD_BLOCK_STATUS && job.request.type != CMD_DISC) {
+        uint64_t latency_ns = connection_.loop().now_ns() - job.started_ns;
+        watch::Command command = counted_as(job.request.type);
+        client_->count(command, job.request.length, latency_ns, job.error != 0);
+        if (watch::TraceRing* trace = connection_.loop().trace())
+            trace->record({job.started_ns, latency_ns, client_->id(), job.request.offset, job.request.length, job.error,
+                           job.request.flags, command},
+                          trace_id_);
+    }
     idle_jobs_.push_back(&job);
     --jobs_;
     connection_.loop().later(connection_);
@@ -417,6 +446,7 @@ void Transmission::read_done(Part& part, int error) {
     --job.parts;
     bool done = complete(job);
     if (error != 0) {
+        job.error = error;
         in_flight_bytes_ -= part.length;
         connection_.output().add(status_head(session_.mode, job.request, error, done));
     } else {
@@ -527,6 +557,7 @@ void Transmission::let_worker_do(Job& job) {
     connection_.loop().workers().submit(&connection_, [this, &job, exported = session_.exported] {
         int error = code_of(carry_out(*exported, job.request));
         connection_.loop().post([this, &job, error] {
+            job.error = error;
             answer(job, status_head(session_.mode, job.request, error));
             connection_.release();
         });
@@ -560,6 +591,7 @@ void Transmission::let_worker_tell(Job& job) {
                                           .body_bytes = bytes,
                                           .charge = bytes});
             }
+            job.error = told->error;
             if (told->error != 0)
                 answer(job, status_head(session_.mode, job.request, told->error));
             else

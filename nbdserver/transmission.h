@@ -30,6 +30,7 @@
 #include "nbdserver/handshake.h"
 #include "nbdserver/output.h"
 #include "nbdserver/request.h"
+#include "nbdserver/watch/registry.h"
 
 namespace hyper::nbd {
 
@@ -42,7 +43,8 @@ class Transmission {
     static constexpr uint32_t in_flight_bytes_max = 4 << 20;
     static constexpr size_t jobs_max = 1024;
 
-    Transmission(Connection& connection, Session session);
+    // `client` counts what is done.
+    Transmission(Connection& connection, Session session, std::unique_ptr<watch::OpenClient> client, uint32_t trace_id);
     ~Transmission();
 
     // Takes requests from the front of `input`; false when it has to be asked again later, since too much is under way.
@@ -52,7 +54,10 @@ class Transmission {
     // No more will arrive: a write whose data is incomplete is given up.
     void end_input();
     // So many bytes that were in flight have left.
-    void sent(uint64_t bytes) { in_flight_bytes_ -= bytes; }
+    void sent(uint64_t bytes) {
+        in_flight_bytes_ -= bytes;
+        client_->set_bytes_in_flight(in_flight_bytes_);
+    }
 
     // The client said goodbye, or something without sense.
     bool disconnected() const { return disconnected_; }
@@ -122,6 +127,8 @@ class Transmission {
 
     Connection& connection_;
     const Session session_;
+    const std::unique_ptr<watch::OpenClient> client_;
+    const uint32_t trace_id_;  // of the export
     size_t jobs_ = 0;
     uint64_t in_flight_bytes_ = 0;
     bool disconnected_ = false;

@@ -210,6 +210,21 @@ TEST_F(CatalogTest, reads_a_name_with_the_longest_disk_name) {
     EXPECT_EQ(std::adjacent_find(exports.begin(), exports.end()), exports.end());
 }
 
+TEST_F(CatalogTest, tells_which_disk_a_name_is_of) {
+    must_run("cd " + scratch.dir().string() + " && qemu-img create -q -f qcow2 a.qcow2 1M && qemu-img snapshot -c old a.qcow2");
+    make_raw("web.img");
+    make_raw("web.fixed.img");
+    auto catalog = open();
+    for (std::string name : {"web", "web.raw", "web.vhd", "web.streamOptimized.vmdk", "web.gcp.raw"})
+        EXPECT_EQ(catalog->disk_of(name), "web") << name;
+    for (std::string name : {"web.fixed", "web.fixed.vhd", "web.fixed.fixed.vhd"})
+        EXPECT_EQ(catalog->disk_of(name), "web.fixed") << name;
+    for (std::string name : {"a", "a@old", "a@old.vmdk"}) EXPECT_EQ(catalog->disk_of(name), "a") << name;
+    for (std::string name : {"", "we", "web@old", "web.txt", "../web"}) EXPECT_EQ(catalog->disk_of(name), "") << name;
+    make_raw("late.raw");
+    EXPECT_EQ(catalog->disk_of("late.vhdx"), "late");
+}
+
 TEST_F(CatalogTest, exports_only_names_that_open) {
     make_raw("web.img");
     must_run("truncate -s 3T " + scratch.path("large.raw"));

@@ -16,6 +16,7 @@ claim "wrong parameters are told before the server starts"
 refused "no source given"
 refused "missing.raw" missing.raw
 refused "format=tar" disk.raw format=tar
+refused "thread_model=many" disk.raw thread_model=many
 refused "unknown parameter" disk.raw colour=blue
 refused "blue" disk.raw cluster_size=blue
 
