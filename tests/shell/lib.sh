@@ -6,6 +6,8 @@
 #     need TOOL...               skips the test (77) where a tool is missing
 #     make_disk KIND FILE        a raw disk: see make-disk for the kinds
 #     serve_nbd SPEC...          sets $socket;  $(uri NAME) is the URI of an export
+#     serve_hypernbd ARG...      the same with hypernbd; $server is its process, HYPERNBD another build's program
+#     ends_well                  fails unless that hypernbd ends with 0, and soon, when it is told to
 #     mount_hyperfs SPEC...      sets $mount
 #     same FORMAT IMAGE RAW      fails unless IMAGE holds the same disk as the raw file
 set -euo pipefail
@@ -15,6 +17,7 @@ BUILD=${BUILD:-$SRC/build}
 plugin=$BUILD/nbdkit-plugins/nbdkit-hyper-plugin.so
 hyperfs=$BUILD/fusefs/hyperfs
 hyperctl=$BUILD/tools/hyperctl
+hypernbd=${HYPERNBD:-$BUILD/nbdserver/hypernbd}
 
 # Every view of a disk: the suffix of its name. And those that end at 2040 GiB.
 views=(.raw .qcow2 .vmdk .streamOptimized.vmdk .monolithicFlat.vmdk .monolithicFlat-flat.vmdk
@@ -85,6 +88,22 @@ serve_nbd() {
         die "nbdkit did not start: $(cat "$scratch/nbd$count.log")"
 }
 uri() { echo "nbd+unix:///$1?socket=$socket"; }
+
+serve_hypernbd() {
+    local count=${#servers[@]}
+    socket=$scratch/nbd$count.sock
+    "$hypernbd" --socket "$socket" "$@" 2>"$scratch/nbd$count.log" &
+    server=$!
+    servers+=("$server")
+    eventually nbdinfo --list "$(uri '')" >/dev/null 2>&1 || die "hypernbd did not start: $(cat "$scratch/nbd$count.log")"
+}
+ends_well() {
+    local status=0
+    kill "$server"
+    gone "$server" || die "hypernbd does not end"
+    wait "$server" || status=$?
+    [ $status = 0 ] || die "hypernbd ended with $status"
+}
 
 mount_hyperfs() {
     need fuse fusermount3
