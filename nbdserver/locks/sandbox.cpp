@@ -35,7 +35,7 @@ constexpr const char* allowed_calls[] = {
     // Files
     "openat", "openat2", "close", "close_range", "read", "readv", "pread64", "preadv", "preadv2",
     "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek", "fstat", "newfstatat", "statx",
-    "statfs", "fstatfs", "getdents64", "readlink", "readlinkat", "access", "faccessat",
+    "statfs", "fstatfs", "getdents64", "getcwd", "readlink", "readlinkat", "access", "faccessat",
     "faccessat2", "fcntl", "flock", "dup", "dup3", "pipe2", "splice", "tee", "vmsplice", "sendfile",
     "copy_file_range", "fallocate", "ftruncate", "fsync", "fdatasync", "sync_file_range",
     "fadvise64", "unlink", "unlinkat", "memfd_create", "inotify_init1", "inotify_add_watch",
