@@ -10,7 +10,6 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <nbdkit-plugin.h>
 
 #include <algorithm>
@@ -35,7 +34,6 @@ constexpr uint32_t read_bytes_max = 64 << 20;
 // nbdkit 1.32 to 1.44 abort when a uniform stretch of 4 GiB or more is described in answer to a
 // request for 4 GiB - 1 (CVE-2025-47711), so one answer never covers that much. Clients ask on.
 constexpr uint64_t extents_bytes_max = GiB;
-constexpr uint32_t preferred_bytes_plain = 4096, preferred_bytes_compressed = 65536;
 
 // What nbdkit can list; beyond that its whole list fails. Names of snapshots come from inside
 // images, which are hostile.
@@ -252,20 +250,9 @@ int can_cache(void*) {
     return NBDKIT_CACHE_NATIVE;
 }
 
-// The start of a disk tells how it is stored.
-bool starts_compressed(const Source& source) {
-    PieceList pieces;
-    uint64_t length = std::min<uint64_t>(source.size_bytes(), MiB);
-    if (length == 0 || !source.map(0, length, pieces)) return false;
-    return std::ranges::any_of(pieces.pieces(), [](const Piece& piece) {
-        return std::holds_alternative<CompressedRange>(piece.what);
-    });
-}
-
 int block_size(void* handle, uint32_t* minimum, uint32_t* preferred, uint32_t* maximum) {
     *minimum = 1;
-    *preferred = starts_compressed(*connection(handle).source) ? preferred_bytes_compressed
-                                                               : preferred_bytes_plain;
+    *preferred = preferred_request_bytes(*connection(handle).source);
     *maximum = read_bytes_max;
     return 0;
 }
@@ -289,25 +276,9 @@ int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, nbdki
     return refused ? -1 : 0;
 }
 
-// Asks the kernel to read ahead what the range is made of; computed bytes need nothing.
 int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
-    auto prefetch = [](const File& file, uint64_t from, uint64_t length) {
-        posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(length),
-                      POSIX_FADV_WILLNEED);
-    };
-    PieceList pieces;
-    for (uint64_t end = offset + count; offset < end; offset += pieces.length()) {
-        pieces.clear();
-        auto mapped = connection(handle).source->map(offset, end - offset, pieces);
-        if (!mapped) return report(mapped.error());
-        for (const Piece& piece : pieces.pieces()) {
-            if (auto* plain = std::get_if<FileRange>(&piece.what))
-                prefetch(*plain->file, plain->offset, piece.length);
-            else if (auto* packed = std::get_if<CompressedRange>(&piece.what))
-                prefetch(*packed->file, packed->offset, packed->stored_bytes);
-        }
-    }
-    return 0;
+    auto done = prefetch(*connection(handle).source, offset, count);
+    return done ? 0 : report(done.error());
 }
 
 nbdkit_plugin make_plugin() {

@@ -25,6 +25,16 @@ std::string identity_of(const Peer& peer) {
     return peer.uid ? fmt::format("uid {}", *peer.uid) : "";
 }
 
+// Names are the client's own words: they are shortened and shown without control characters; and what anybody can
+// cause at will is no warning.
+void log_refusal(const Peer& peer, const Error& error) {
+    constexpr size_t shown_max = 300;
+    bool harmless = error.code == ENOENT || error.code == EACCES || error.code == EINVAL;
+    std::string line =
+        fmt::format("{}: {:?}", peer.address, std::string_view(error.message).substr(0, shown_max));
+    log_line(harmless ? LogLevel::info : LogLevel::warning, line);
+}
+
 }  // namespace
 
 Connection::Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Door> door, UniqueFd fd, Peer peer)
@@ -173,7 +183,7 @@ void Connection::act(Handshake::Want want) {
             hold();
             loop_.workers().submit(this, [this, directory = directory_, name = handshake_.wanted_name()] {
                 auto exported = std::make_shared<Result<std::shared_ptr<const Export>>>(directory->open(name));
-                if (!*exported) log_warning("{}: {}", peer_.address, exported->error().message);
+                if (!*exported) log_refusal(peer_, exported->error());
                 loop_.post([this, exported] { answer_open(std::move(*exported)); });
             });
             break;

@@ -183,10 +183,7 @@ Handshake::Want Handshake::info_or_go(std::span<const std::byte> data, Bytes& ou
 
 Handshake::Want Handshake::meta_context(std::span<const std::byte> data, Bytes& output) {
     // What was chosen before is gone, also where this request fails.
-    if (header_.option == OPT_SET_META_CONTEXT) {
-        session_.contexts.clear();
-        contexts_of_ = nullptr;
-    }
+    if (header_.option == OPT_SET_META_CONTEXT) session_.contexts.clear();
     if (session_.mode == Mode::simple)
         return refuse(REP_ERR_INVALID, "contexts need structured replies or extended headers first", output);
     DataReader reader(data);
@@ -223,7 +220,6 @@ Handshake::Want Handshake::starttls(std::span<const std::byte> data, Bytes& outp
 void Handshake::tls_started() {
     tls_ = Tls::done;
     session_ = {};
-    contexts_of_ = nullptr;
 }
 
 void Handshake::listed(std::span<const Listed> exports, Bytes& output) {
@@ -247,7 +243,7 @@ Handshake::Want Handshake::opened(Result<std::shared_ptr<const Export>> exported
                       output);
     }
     if (option == OPT_LIST_META_CONTEXT || option == OPT_SET_META_CONTEXT) {
-        describe_contexts(*exported, output);
+        describe_contexts(**exported, output);
         return Want::input;
     }
     if (option == OPT_EXPORT_NAME) {
@@ -264,11 +260,18 @@ Handshake::Want Handshake::opened(Result<std::shared_ptr<const Export>> exported
     return Want::transmission;
 }
 
-// Contexts hold for the export that they were chosen for, by the name that the client gave.
+// Contexts hold for the export that they were chosen for, by the name that the client gave. What was opened then may be
+// another file by now, so each is looked up anew.
 void Handshake::enter(const std::shared_ptr<const Export>& exported) {
     session_.exported = exported;
-    if (contexts_of_ == nullptr || contexts_name_ != name_) session_.contexts.clear();
-    contexts_of_ = nullptr;
+    if (contexts_name_ != name_) session_.contexts.clear();
+    std::erase_if(session_.contexts, [&](ChosenContext& chosen) {
+        auto same = [&](const auto& context) { return context->name() == chosen.context->name(); };
+        auto at = std::ranges::find_if(exported->contexts, same);
+        if (at == exported->contexts.end()) return true;
+        chosen.context = *at;
+        return false;
+    });
 }
 
 void Handshake::describe_export(const Export& exported, Bytes& output) {
@@ -300,10 +303,10 @@ void Handshake::describe_export(const Export& exported, Bytes& output) {
     }
 }
 
-void Handshake::describe_contexts(const std::shared_ptr<const Export>& exported, Bytes& output) {
+void Handshake::describe_contexts(const Export& exported, Bytes& output) {
     bool list = header_.option == OPT_LIST_META_CONTEXT;
     uint32_t number = 0;
-    for (const auto& context : exported->contexts) {
+    for (const auto& context : exported.contexts) {
         uint32_t id = ++number;
         bool chosen = list && queries_.empty();
         for (const std::string& query : queries_) chosen |= query_matches(query, context->name(), list);
@@ -315,9 +318,7 @@ void Handshake::describe_contexts(const std::shared_ptr<const Export>& exported,
         if (!list) session_.contexts.push_back({id, context});
     }
     reply(REP_ACK, {}, output);
-    if (list) return;
-    contexts_name_ = name_;
-    contexts_of_ = exported;
+    if (!list) contexts_name_ = name_;
 }
 
 void Handshake::reply(OptionReply type, std::span<const std::byte> data, Bytes& output) const {

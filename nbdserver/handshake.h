@@ -84,7 +84,7 @@ class Handshake {
     Want starttls(std::span<const std::byte> data, Bytes& output);
 
     void describe_export(const Export& exported, Bytes& output);
-    void describe_contexts(const std::shared_ptr<const Export>& exported, Bytes& output);
+    void describe_contexts(const Export& exported, Bytes& output);
     void enter(const std::shared_ptr<const Export>& exported);
 
     void reply(OptionReply type, std::span<const std::byte> data, Bytes& output) const;
@@ -102,7 +102,6 @@ class Handshake {
     std::vector<uint16_t> infos_;        // what INFO or GO asks for
     std::vector<std::string> queries_;   // what LIST_ or SET_META_CONTEXT asks for
     std::string contexts_name_;          // the export that session_.contexts are of
-    std::shared_ptr<const Export> contexts_of_;
     Session session_;
 };
 

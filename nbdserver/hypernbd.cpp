@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // hypernbd: every disk, in every format, as an NBD export.
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "nbdserver/catalog_directory.h"
 #include "nbdserver/locks/listen.h"
 #include "nbdserver/locks/notify.h"
+#include "nbdserver/locks/sandbox.h"
 #include "nbdserver/server.h"
 #include "nbdserver/watch/control.h"
 
@@ -91,14 +93,40 @@ std::vector<hyper::watch::Offered> offered(hyper::nbd::Directory& directory) {
     return list;
 }
 
+// The folder of a file, since files are replaced under their names; a folder or a device itself.
+std::string place_of(const std::string& path) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    fs::path real = fs::canonical(path, error);
+    if (error) real = fs::absolute(path);
+    bool itself = fs::is_directory(real, error) || fs::is_block_file(real, error);
+    return itself ? real : real.parent_path();
+}
+
+hyper::SandboxPaths needed_paths(const Options& options) {
+    hyper::SandboxPaths paths;
+    auto& images = options.writing ? paths.write : paths.read;
+    for (const std::string& spec : options.specs) {
+        images.push_back(place_of(spec));
+        // A link may lead to another file later.
+        paths.read.push_back(place_of(std::filesystem::absolute(spec).parent_path()));
+    }
+    for (const std::string& dir : options.catalog.open.allowed_dirs) paths.read.push_back(place_of(dir));
+    for (const std::string& path : {options.rules, options.tls_certificates, options.tls_psk})
+        if (!path.empty()) paths.read.push_back(place_of(path));
+    for (const std::string& path : options.sockets) paths.remove.push_back(place_of(path));
+    if (!options.control.empty()) paths.write.push_back(place_of(options.control));
+    if (!options.trace.empty()) paths.write.push_back(place_of(options.trace));
+    return paths;
+}
+
 int serve(const Options& options) {
     sigset_t signals;
     sigemptyset(&signals);
     for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);  // a client that left is told by the call's result
-    // Keys are in memory: no core dumps. Every client is a descriptor: as many as may be.
-    ::prctl(PR_SET_DUMPABLE, 0);
+    // Every client is a descriptor: as many as may be.
     if (rlimit files; ::getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         ::setrlimit(RLIMIT_NOFILE, &files);
@@ -113,6 +141,10 @@ int serve(const Options& options) {
         if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
     auto listeners = open_listeners(options);
     if (!listeners) return fail(listeners.error().message);
+    // The control socket's folder, which it could not make any more.
+    if (!options.control.empty())
+        ::mkdir(std::filesystem::absolute(options.control).parent_path().c_str(), S_IRWXU);
+    if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
 
     std::unique_ptr<hyper::watch::Trace> trace;
     if (!options.trace.empty()) {
@@ -139,6 +171,7 @@ int serve(const Options& options) {
         auto& door = listener.remote() ? remote : local;
         (*server)->listen(std::move(listener), door);
     }
+    if (auto confined = hyper::confine_calls(); !confined) return fail(confined.error().message);
     say(hyper::notify_ready("serving"));
 
     for (;;) {

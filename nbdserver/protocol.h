@@ -152,6 +152,7 @@ enum ChunkType : uint16_t {
     CHUNK_BLOCK_STATUS = 5,
     CHUNK_BLOCK_STATUS_EXT = 6,
     CHUNK_ERROR = 0x8001,
+    CHUNK_ERROR_OFFSET = 0x8002,
 };
 
 // The flags of base:allocation.

@@ -77,8 +77,8 @@ inline ReplyHead hole_head(Mode mode, const Request& request, uint64_t offset, u
     return head;
 }
 
-// Success without data (error 0), or an error, which is an errno.
-inline ReplyHead status_head(Mode mode, const Request& request, int error, bool done = true) {
+// Success without data (error 0), or an error, which is an errno: the only chunk of its reply.
+inline ReplyHead status_head(Mode mode, const Request& request, int error) {
     if (mode == Mode::simple) {
         SimpleReply wire;
         wire.error = error == 0 ? 0 : wire_error(error);
@@ -87,10 +87,20 @@ inline ReplyHead status_head(Mode mode, const Request& request, int error, bool 
         head.append(wire);
         return head;
     }
-    if (error == 0) return chunk_head(mode, request, CHUNK_NONE, done, 0);
-    ReplyHead head = chunk_head(mode, request, CHUNK_ERROR, done, sizeof(be32) + sizeof(be16));
+    if (error == 0) return chunk_head(mode, request, CHUNK_NONE, true, 0);
+    ReplyHead head = chunk_head(mode, request, CHUNK_ERROR, true, sizeof(be32) + sizeof(be16));
     head.append(be32(wire_error(error)));
     head.append(be16(0));
+    return head;
+}
+
+// A part of a read that failed, at `offset`: one of several chunks, but for Mode::simple.
+inline ReplyHead read_error_head(Mode mode, const Request& request, uint64_t offset, int error, bool done) {
+    if (mode == Mode::simple) return status_head(mode, request, error);
+    ReplyHead head = chunk_head(mode, request, CHUNK_ERROR_OFFSET, done, sizeof(be32) + sizeof(be16) + sizeof(be64));
+    head.append(be32(wire_error(error)));
+    head.append(be16(0));
+    head.append(be64(offset));
     return head;
 }
 

@@ -448,7 +448,7 @@ void Transmission::read_done(Part& part, int error) {
     if (error != 0) {
         job.error = error;
         in_flight_bytes_ -= part.length;
-        connection_.output().add(status_head(session_.mode, job.request, error, done));
+        connection_.output().add(read_error_head(session_.mode, job.request, part.offset, error, done));
     } else {
         connection_.output().add({.head = data_head(session_.mode, job.request, part.offset, part.length, done),
                                   .body = std::move(part.buffer),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 . "$(dirname "$0")/lib.sh"
-need qemu-img nbdkit podchecker
+need qemu-img nbdinfo podchecker
 
 claim "the examples of the man page run as written"
 mkdir images
@@ -11,12 +11,7 @@ qemu-img snapshot -c before images/web01.qcow2
 rm web01.raw
 export XDG_RUNTIME_DIR=$scratch/run
 mkdir -m 700 run
-mkfifo input
-exec 9<>input
-"$BUILD/tests/nbdserver/watch/watch_server" run/hyper/control.sock <input >/dev/null 2>server.log &
-servers+=($!)
-eventually test -S run/hyper/control.sock || die "the control socket is not there"
-serve_nbd images
+serve_hypernbd --control run/hyper/control.sock images
 mv "$socket" other.sock
 printf '%s\n' 'hypernbd-trace 1' '0 1 read 0 0 4096 0 20000 web01' >web01.trace
 sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples

@@ -24,6 +24,7 @@ PLACES = {
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
     r"gnutls/.*": ["nbdserver/locks/tls"],
+    r"seccomp\.h": ["nbdserver/locks/sandbox"],
     r"toml\+\+/.*": ["nbdserver/locks/rules"],
     r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
     r"nlohmann/.*": ["tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
