@@ -21,7 +21,6 @@ struct Ring::State {
     io_uring ring{};
     io_uring_buf_ring* buffer_ring = nullptr;
     std::byte* buffers = nullptr;
-    __kernel_timespec deadline{};
 
     ~State() {
         if (buffer_ring != nullptr) {
@@ -112,10 +111,9 @@ void Ring::poll(Completion& owner, int fd, short events) {
     io_uring_prep_poll_add(entry(&owner), fd, static_cast<unsigned>(events));
 }
 
-void Ring::wait_until_monotonic(Completion& owner, uint64_t nanoseconds) {
-    state_->deadline.tv_sec = static_cast<int64_t>(nanoseconds / 1000000000);
-    state_->deadline.tv_nsec = static_cast<long long>(nanoseconds % 1000000000);
-    io_uring_prep_timeout(entry(&owner), &state_->deadline, 0, IORING_TIMEOUT_ABS);
+void Ring::wait_until(Completion& owner, Deadline& deadline) {
+    static_assert(sizeof(Deadline) == sizeof(__kernel_timespec));
+    io_uring_prep_timeout(entry(&owner), reinterpret_cast<__kernel_timespec*>(&deadline), 0, IORING_TIMEOUT_ABS);
 }
 
 void Ring::cancel(Completion& target) {

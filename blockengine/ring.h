@@ -46,7 +46,12 @@ class Ring {
     // Completes for each new connection with its descriptor (close-on-exec), while more_to_come().
     void accept_many(Completion& owner, int fd);
     void poll(Completion& owner, int fd, short events);
-    void wait_until_monotonic(Completion& owner, uint64_t nanoseconds);
+    // `deadline` is monotonic time, and must stay valid until the completion.
+    struct Deadline {
+        int64_t seconds;
+        long long nanoseconds;
+    };
+    void wait_until(Completion& owner, Deadline& deadline);
     // The operations of `target` end with -ECANCELED, or as they would have; `target` hears of each as ever.
     void cancel(Completion& target);
 

@@ -2,6 +2,7 @@
 // One client's connection: its socket, TLS where it is spoken, the two phases, and what is still to be sent.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -50,6 +51,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Output& output() { return output_; }
     // Whether replies may be handed to the socket as a file's own pages.
     bool may_splice() const { return tls_ == nullptr; }
+    // Nobody waits for what is still to be done. Thread-safe.
+    bool closed() const { return closed_; }
     // Between them something is under way that will call back.
     void hold() { ++holds_; }
     void release();
@@ -109,7 +112,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Bytes stashed_ciphertext_;  // what came behind it
     unsigned holds_ = 0;
     uint64_t blocked_since_ns_ = 0;  // 0: the socket takes what we send
-    bool receiving_ = false, dirty_ = false, answering_ = false, input_ended_ = false, closed_ = false, removed_ = false;
+    bool receiving_ = false, dirty_ = false, answering_ = false, input_ended_ = false, removed_ = false;
+    std::atomic<bool> closed_ = false;
 };
 
 }  // namespace hyper::nbd

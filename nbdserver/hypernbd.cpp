@@ -81,14 +81,14 @@ void say(const Result<void>& told) {
     if (!told) hyper::log_warning("service manager: {}", told.error().message);
 }
 
-// What the control socket lists.
-std::vector<hyper::watch::Offered> offered(hyper::nbd::Directory& directory) {
+// What the control socket lists: the disks. Their views show when somebody has opened them; to tell their sizes each would
+// have to be laid out.
+std::vector<hyper::watch::Offered> offered(hyper::Catalog& catalog, bool writing) {
     std::vector<hyper::watch::Offered> list;
-    for (hyper::nbd::Listed& item : directory.list()) {
-        auto exported = directory.open(item.name);
-        if (!exported) continue;
-        list.push_back({std::move(item.name), (*exported)->size_bytes(), std::move(item.description),
-                        (*exported)->writable == nullptr});
+    for (const hyper::Disk& disk : catalog.disks()) {
+        if (!disk.problem.empty()) continue;
+        bool writable = writing && disk.format == hyper::Format::raw && disk.snapshot.empty();
+        list.push_back({disk.name, disk.size_bytes, catalog.describe(disk.name), !writable});
     }
     return list;
 }
@@ -160,7 +160,7 @@ int serve(const Options& options) {
     std::unique_ptr<hyper::watch::Control> control;
     if (!options.control.empty()) {
         auto started = hyper::watch::Control::start(options.control, watchers.registry,
-                                                    [directory] { return offered(*directory); });
+                                                    [&] { return offered(**catalog, options.writing); });
         if (!started) return fail(started.error().message);
         control = std::move(*started);
     }

@@ -55,7 +55,13 @@ void Loop::stop() {
 }
 
 void Loop::watch_events() { ring_->poll(events_, event_fd_, POLLIN); }
-void Loop::watch_clock() { ring_->wait_until_monotonic(clock_, now_ns_ + second_ns); }
+void Loop::watch_clock() { wake_after(clock_, clock_.deadline, second_ns); }
+
+void Loop::wake_after(Completion& owner, Ring::Deadline& deadline, uint64_t nanoseconds) {
+    uint64_t at = now_ns_ + nanoseconds;
+    deadline = {static_cast<int64_t>(at / second_ns), static_cast<long long>(at % second_ns)};
+    ring_->wait_until(owner, deadline);
+}
 
 void Loop::Events::completed(int, uint32_t) {
     uint64_t count;

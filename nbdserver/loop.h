@@ -58,6 +58,8 @@ class Loop {
     watch::TraceRing* trace() { return trace_; }
     // Monotonic time, as of this turn.
     uint64_t now_ns() const { return now_ns_; }
+    // Completes `owner` so much later; `deadline` is its own.
+    void wake_after(Completion& owner, Ring::Deadline& deadline, uint64_t nanoseconds);
     // The connection has something to send or to go on with, at the end of this turn.
     void later(Connection& connection);
     // The connection waits for memory that other connections hold.
@@ -80,6 +82,7 @@ class Loop {
     };
     struct Clock : Completion {
         Loop& loop;
+        Ring::Deadline deadline{};
         explicit Clock(Loop& owner) : loop(owner) {}
         void completed(int result, uint32_t flags) override;
     };

@@ -36,13 +36,28 @@ class Server::Acceptor : public Completion {
     void start() { server_.loops_[0]->ring().accept_many(*this, listener_.fd()); }
 
     void completed(int result, uint32_t flags) override {
+        bool failed = result < 0 && result != -ECONNABORTED;
+        if (failed && !failed_) log_warning("{}: accepting a connection: {}", listener_.text(), errno_text(-result));
+        failed_ = failed;
         if (result >= 0) server_.accepted(UniqueFd(result), door_);
-        if (result < 0 && result != -ECANCELED)
-            log_warning("{}: accepting a connection: {}", listener_.text(), errno_text(-result));
-        if (!Ring::more_to_come(flags) && result != -ECANCELED) start();
+        if (Ring::more_to_come(flags)) return;
+        // There may be no descriptor left; those who wait are still there a little later.
+        if (failed)
+            server_.loops_[0]->wake_after(again_, again_.deadline, 100'000'000);
+        else
+            start();
     }
 
   private:
+    struct Again : Completion {
+        Acceptor& acceptor;
+        Ring::Deadline deadline{};
+        explicit Again(Acceptor& owner) : acceptor(owner) {}
+        void completed(int, uint32_t) override { acceptor.start(); }
+    };
+
+    Again again_{*this};
+    bool failed_ = false;  // the last time, so that it is logged once
     Server& server_;
     const Listener listener_;
     const std::shared_ptr<const Door> door_;

@@ -433,7 +433,8 @@ void Transmission::let_worker_read(Part& part) {
     connection_.hold();
     connection_.loop().workers().submit(&connection_, [this, &part, exported = session_.exported] {
         Loop& loop = connection_.loop();
-        int error = code_of(loop.engine().read(*exported->source, part.offset, {part.buffer.data(), part.length}));
+        std::span<std::byte> buffer(part.buffer.data(), part.length);
+        int error = connection_.closed() ? ECANCELED : code_of(loop.engine().read(*exported->source, part.offset, buffer));
         loop.post([this, &part, error] {
             read_done(part, error);
             connection_.release();
@@ -536,8 +537,10 @@ void Transmission::let_worker_write(Part& part) {
     bool durable = (part.job->request.flags & FLAG_FUA) != 0;
     connection_.loop().workers().submit(&connection_, [this, &part, durable, exported = session_.exported] {
         iovec piece{part.buffer.data(), part.length};
-        int error = write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
-        if (error != 0)
+        int error = connection_.closed()
+                        ? ECANCELED
+                        : write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
+        if (error != 0 && error != ECANCELED)
             log_warning("{}: write {} bytes at offset {}: {}", exported->name, part.length, part.offset, errno_text(error));
         connection_.loop().post([this, &part, error] {
             Job& job = *part.job;
@@ -555,7 +558,7 @@ void Transmission::let_worker_write(Part& part) {
 void Transmission::let_worker_do(Job& job) {
     connection_.hold();
     connection_.loop().workers().submit(&connection_, [this, &job, exported = session_.exported] {
-        int error = code_of(carry_out(*exported, job.request));
+        int error = connection_.closed() ? ECANCELED : code_of(carry_out(*exported, job.request));
         connection_.loop().post([this, &job, error] {
             job.error = error;
             answer(job, status_head(session_.mode, job.request, error));
@@ -574,6 +577,7 @@ void Transmission::let_worker_tell(Job& job) {
     connection_.loop().workers().submit(&connection_, [this, &job] {
         auto told = std::make_shared<Told>();
         for (const ChosenContext& chosen : session_.contexts) {
+            if (connection_.closed()) told->error = ECANCELED;
             if (told->error == 0)
                 told->payloads.push_back(status_payload(chosen, job.request, session_.mode, told->error));
         }

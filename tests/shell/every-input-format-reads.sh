@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Images of every format and sub-format that qemu-img makes are served as what they hold, raw and as qcow2.
 . "$(dirname "$0")/lib.sh"
-need nbdkit qemu-img
+need "$hypernbd" qemu-img
 
 make_disk random disk.raw
 truncate -s 97M disk.raw  # whole MiB, which all formats can say
@@ -39,7 +39,7 @@ qemu-io -f vmdk -c 'write -q -P 68 10M 20M' images/child.vmdk
 qemu-img convert -f qcow2 -O raw images/chain.qcow2 chain.raw
 qemu-img convert -f vmdk -O raw images/child.vmdk child.raw
 
-serve_nbd images
+serve_hypernbd images
 for image in images/*; do
     name=$(basename "${image%.*}") wanted=disk.raw
     case $name in

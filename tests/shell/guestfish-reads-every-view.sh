@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # guestfish finds the file system in every view and reads a file out of it. One appliance boots with all views attached.
 . "$(dirname "$0")/lib.sh"
-need guestfish nbdkit sfdisk mkfs.ext4
+need guestfish "$hypernbd" sfdisk mkfs.ext4
 export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg LIBGUESTFS_CACHEDIR=${LIBGUESTFS_CACHEDIR:-/var/tmp}
 export TMPDIR=$scratch
 
 mkdir disks
 make_disk partitioned disks/web01.raw
-serve_nbd disks
+serve_hypernbd disks
 
 commands=() drives=() letter=({a..z})
 for view in '' "${views[@]}"; do

@@ -47,12 +47,15 @@ claim "replay sends what was recorded"
 grep -Eq '^read +replayed +2 +68 KiB +0 ' replay || die "$(cat replay)"
 grep -Eq '^ +recorded +8 ' replay || die "$(cat replay)"
 grep -q 'has no such command: 1$' replay || die "$(cat replay)"
+grep -q 'left out of the trace .*: 3$' replay || die "$(cat replay)"
 for asked in 'Read id=[0-9]+ offset=0x0 count=0x1000 ' 'Read id=[0-9]+ offset=0x1000 count=0x10000 ' \
     'Write id=[0-9]+ offset=0x2000 count=0x1000 fua=1 ' 'Flush ' 'Trim id=[0-9]+ offset=0x4000 count=0x1000 ' \
     'Zero id=[0-9]+ offset=0x8000 count=0x1000 trim=0 ' 'Cache id=[0-9]+ offset=0x0 count=0x1000 ' 'Extents '; do
     [ "$(grep -Ec "connection=[12] $asked" asked)" = 1 ] || die "not sent once: $asked $(cat asked)"
 done
 [ "$(grep -c ' Connect ' asked)" = 2 ] || die "not a connection for each client"
+[ "$(grep -Ec 'connection=2 (Extents|Write|Flush) ' asked) $(grep -Ec 'connection=1 (Read|Trim|Zero|Cache) ' asked)" = "3 5" ] ||
+    die "clients share a connection: $(cat asked)"
 
 claim "as recorded it takes as long as it did, and at full speed it does not"
 cat >slow.trace <<'END'

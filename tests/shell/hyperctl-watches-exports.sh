@@ -105,7 +105,7 @@ same qcow2 out.qcow2 list
 cmp list show || die "the disks differ"
 ! "$hyperctl" export -f raw out.qcow2 list 2>error || die "list is no file here"
 grep -q 'a file of that name is ./list' error || die "$(cat error)"
-for arguments in "" "list.raw"; do
-    ! "$hyperctl" export $arguments 2>error || die "export $arguments does nothing"
-    grep -q 'is required' error || die "$(cat error)"
-done
+! "$hyperctl" export 2>error || die "export does nothing"
+grep -q 'SOURCE is required' error || die "$(cat error)"
+! "$hyperctl" export list.raw 2>error || die "export of nothing"
+grep -q 'DEST is required' error || die "$(cat error)"

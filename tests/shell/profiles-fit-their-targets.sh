@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The profile of a cloud or hypervisor gives an image of the format and the size that it imports, or says why not.
 . "$(dirname "$0")/lib.sh"
-need nbdkit nbdinfo qemu-img
+need "$hypernbd" nbdinfo qemu-img
 
 mkdir disks
 make_disk random disks/web01.raw  # 96 MiB and a sector
 truncate -s 3T disks/big.raw
-serve_nbd disks
+serve_hypernbd disks
 
 MiB=1048576 GiB=1073741824
 virtual_size() {

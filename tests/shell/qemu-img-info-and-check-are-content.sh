@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # qemu-img info sees the format and the exact size of each view; qemu-img check finds nothing to say about it.
 . "$(dirname "$0")/lib.sh"
-need nbdkit qemu-img
+need "$hypernbd" qemu-img
 
 mkdir disks
 for kind in one-sector empty full odd-sectors random; do make_disk "$kind" "disks/$kind.raw"; done
-serve_nbd disks
+serve_hypernbd disks
 
 for kind in one-sector empty full odd-sectors random; do
     size=$(stat -c %s "disks/$kind.raw")

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two servers give the same bytes of a view, so a download that broke off goes on with another server.
 . "$(dirname "$0")/lib.sh"
-need nbdkit nbdcopy
+need "$hypernbd" nbdcopy
 /usr/bin/python3 -c 'import nbd' 2>/dev/null || skip "Python's nbd module is missing"
 
 mkdir disks
 make_disk random disks/web01.raw
-serve_nbd disks
+serve_hypernbd disks
 first=$socket
-serve_nbd disks
+serve_hypernbd disks
 second=$socket
 
 cat >resume.py <<'P'

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every view of awkward disks holds the disk, as qemu reads it through NBD.
 . "$(dirname "$0")/lib.sh"
-need nbdkit nbdinfo qemu-img qemu-io
+need "$hypernbd" nbdinfo qemu-img qemu-io
 
 mkdir disks
 for kind in "${awkward_kinds[@]}" huge; do make_disk "$kind" "disks/$kind.raw"; done
-serve_nbd disks
+serve_hypernbd disks
 
 claim "the exports of a disk are the disk and its views"
 nbdinfo --list --json "$(uri '')" | python3 -c '
