@@ -114,6 +114,7 @@ class Registry {
     friend class OpenClient;
     void remove(uint64_t id);
     struct OpenedExport {
+        explicit OpenedExport(uint64_t order) : number(order) {}
         uint64_t number;
         Counters counters{Counters::Writers::many};
     };

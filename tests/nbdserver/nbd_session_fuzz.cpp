@@ -191,9 +191,9 @@ struct Asked {
     unsigned status_chunks = 0;
 };
 
-class Session {
+class Client {
   public:
-    explicit Session(Choices& choices) : choices_(choices) {
+    explicit Client(Choices& choices) : choices_(choices) {
         mode_ = std::array{Mode::simple, Mode::structured, Mode::extended}[choices.byte() % 3];
         contexts_ = mode_ != Mode::simple && !choices.one_in(4);
         writable_ = choices.one_in(2);
@@ -561,14 +561,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static World world;
     Choices choices({data, size});
     bool leaves = choices.one_in(8);
-    Session session(choices);
+    Client client(choices);
     int fd = world.connect();
     if (leaves) {
-        auto& stream = session.stream();
+        auto& stream = client.stream();
         [[maybe_unused]] ssize_t sent =
             ::send(fd, stream.data(), stream.size() - stream.size() / 7, MSG_NOSIGNAL);
     } else {
-        session.judge(converse(fd, session.stream(),
+        client.judge(converse(fd, client.stream(),
                                Choices(std::span(data, size).subspan(size - size / 4))));
     }
     ::close(fd);

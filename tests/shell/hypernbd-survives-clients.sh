@@ -117,6 +117,32 @@ others_are_served()
 PYTHON
 ends_well
 
+claim "a client that says nothing, or too little, is closed in time, and one that takes too many connections gets no more"
+printf '[[allow]]\nwho = ["local"]\nread = ["*"]\n[limits]\nhandshake_seconds = 1\nconnections_per_peer = 5\n' >rules.toml
+serve_hypernbd --rules rules.toml disks/db01.raw
+client <<'PYTHON'
+import sys
+from server import Server
+from wire import Connection
+server = Server(sys.argv[1], "db01", "disks/db01.raw", False, 10)
+opening = server.opening("structured")
+with server.enter("simple") as entered:
+    for cut in 0, 3, 10, len(opening) - 1:
+        with server.connection() as connection:
+            connection.greet(client_flags=None)
+            connection.send(opening[:cut])
+            while connection.socket.recv(4096):  # until the server closes
+                pass
+    entered.reads(0, 4096)  # who is in stays
+    held = [server.greeted() for _ in range(4)]
+    Connection(sys.argv[1], 10).expect_end()
+    for connection in held:
+        connection.socket.close()
+    entered.reads(0, 4096)
+    entered.disconnect()
+PYTHON
+ends_well
+
 claim "more clients than there are descriptors: the others wait, and the log stays small"
 socket=$scratch/few.sock
 (ulimit -n 40 && exec "$hypernbd" --socket "$socket" disks/db01.raw 2>few.log) &
