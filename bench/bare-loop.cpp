@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// bare-loop: how fast bytes of a cached file can go through a Unix socket at all, and how fast an
+// NBD server sends them.
+//
+//     bare-loop limit FILE SECONDS      a process reads the file from start to end, again and
+//     again, and sends it bare-loop nbd SOCKET SECONDS      reads the default export of an NBD
+//     server in the same way, 16 requests ahead
+//
+// Both send 256 KiB behind 16 bytes, as NBD's simple replies do, to the same receiver; but before
+// the limit stands no request, and nothing looks at what is sent. Prints MiB a second. Blocking
+// calls on both sides, a thread each.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "blockengine/base/bytes.h"
+#include "nbdserver/protocol.h"
+
+namespace {
+
+using namespace hyper;
+using namespace hyper::nbd;
+using std::chrono::steady_clock;
+
+constexpr uint32_t body_bytes = 256 << 10;
+constexpr unsigned requests_ahead = 16;
+// What hypernbd asks for, so that both loops wait for the receiver as rarely.
+constexpr int send_buffer_bytes = 4 << 20;
+
+[[noreturn]] void die(const std::string& what) {
+    std::fprintf(stderr, "bare-loop: %s: %s\n", what.c_str(), std::strerror(errno));
+    std::exit(1);
+}
+
+void receive(int fd, void* into, size_t bytes) {
+    auto* at = static_cast<char*>(into);
+    while (bytes > 0) {
+        ssize_t got = ::recv(fd, at, bytes, MSG_WAITALL);
+        if (got == 0) errno = ECONNRESET;
+        if (got <= 0) die("receive");
+        at += got;
+        bytes -= static_cast<size_t>(got);
+    }
+}
+
+void send_all(int fd, const void* from, size_t bytes) {
+    auto* at = static_cast<const char*>(from);
+    while (bytes > 0) {
+        ssize_t sent = ::send(fd, at, bytes, MSG_NOSIGNAL);
+        if (sent <= 0) die("send");
+        at += sent;
+        bytes -= static_cast<size_t>(sent);
+    }
+}
+
+// Receives replies for a while, and calls `ask` after each. Returns MiB a second.
+template <class Ask>
+double receive_replies(int fd, double seconds, Ask ask) {
+    std::vector<char> body(body_bytes);
+    auto began = steady_clock::now();
+    std::chrono::duration<double> passed{};
+    uint64_t replies = 0;
+    do {
+        SimpleReply head;
+        receive(fd, &head, sizeof head);
+        if (head.magic != magic_simple_reply || head.error != 0) {
+            errno = EPROTO;
+            die("reply");
+        }
+        receive(fd, body.data(), body.size());
+        ++replies;
+        ask();
+        passed = steady_clock::now() - began;
+    } while (passed.count() < seconds);
+    return static_cast<double>(replies) * body_bytes / (1 << 20) / passed.count();
+}
+
+uint64_t next_offset(uint64_t offset, uint64_t size_bytes) {
+    return offset + 2 * uint64_t{body_bytes} <= size_bytes ? offset + body_bytes : 0;
+}
+
+[[noreturn]] void send_file(int file, uint64_t size_bytes, int fd) {
+    struct {
+        SimpleReply head;
+        char body[body_bytes];
+    } static reply;
+    for (uint64_t offset = 0;; offset = next_offset(offset, size_bytes)) {
+        if (::pread(file, reply.body, body_bytes, static_cast<off_t>(offset)) != body_bytes)
+            die("read");
+        send_all(fd, &reply, sizeof reply);
+    }
+}
+
+double measure_limit(const char* path, double seconds) {
+    int file = ::open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+    if (file < 0 || ::fstat(file, &about) != 0) die(path);
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) die("socketpair");
+    ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof send_buffer_bytes);
+    pid_t sender = ::fork();
+    if (sender < 0) die("fork");
+    if (sender == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        send_file(file, static_cast<uint64_t>(about.st_size), ends[1]);
+    }
+    ::close(ends[1]);
+    double rate = receive_replies(ends[0], seconds, [] {});
+    ::kill(sender, SIGKILL);
+    return rate;
+}
+
+int connect_to(const char* path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+        die(path);
+    return fd;
+}
+
+// EXPORT_NAME, after which replies are simple ones. Returns the export's size.
+uint64_t shake_hands(int fd) {
+    Greeting greeting;
+    receive(fd, &greeting, sizeof greeting);
+    be32 flags = FIXED_NEWSTYLE | NO_ZEROES;
+    send_all(fd, &flags, sizeof flags);
+    OptionHeader option;
+    option.magic = magic_option;
+    option.option = OPT_EXPORT_NAME;
+    option.length = 0;
+    send_all(fd, &option, sizeof option);
+    struct {
+        be64 size_bytes;
+        be16 flags;
+    } told;
+    receive(fd, &told, sizeof told);
+    return told.size_bytes;
+}
+
+double measure_server(const char* path, double seconds) {
+    int fd = connect_to(path);
+    uint64_t size_bytes = shake_hands(fd), offset = 0;
+    auto ask = [&] {
+        CompactRequest request;
+        request.magic = magic_request;
+        request.flags = 0;
+        request.type = CMD_READ;
+        request.cookie = offset;
+        request.offset = offset;
+        request.length = body_bytes;
+        send_all(fd, &request, sizeof request);
+        offset = next_offset(offset, size_bytes);
+    };
+    for (unsigned i = 0; i < requests_ahead; ++i) ask();
+    return receive_replies(fd, seconds, ask);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string how = argc == 4 ? argv[1] : "";
+    if (how != "limit" && how != "nbd") {
+        std::fprintf(stderr, "usage: bare-loop limit FILE SECONDS | nbd SOCKET SECONDS\n");
+        return 2;
+    }
+    double seconds = std::atof(argv[3]);
+    std::printf("%.1f\n", how == "limit" ? measure_limit(argv[2], seconds)
+                                         : measure_server(argv[2], seconds));
+}
