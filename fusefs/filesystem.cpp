@@ -7,6 +7,7 @@
 // instead of an error.
 #include "fusefs/filesystem.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,10 +109,9 @@ fuse_lowlevel_ops make_operations() {
     ops.open = [](fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
         filesystem(request).open(request, inode, info);
     };
-    ops.read = [](fuse_req_t request, fuse_ino_t, size_t count, off_t offset,
+    ops.read = [](fuse_req_t request, fuse_ino_t inode, size_t count, off_t offset,
                   fuse_file_info* info) {
-        filesystem(request).read(request, *handle(*info).file, static_cast<uint64_t>(offset),
-                                 count);
+        filesystem(request).read(request, inode, *info, static_cast<uint64_t>(offset), count);
     };
     ops.release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
         delete &handle(*info);
@@ -226,21 +226,35 @@ void Filesystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info
     if (fuse_reply_open(request, info) != 0) delete opened;
 }
 
-void Filesystem::read(fuse_req_t request, const OpenFile& file, uint64_t offset, size_t count) {
-    uint64_t size = file.source->size_bytes();
+void Filesystem::read(fuse_req_t request, fuse_ino_t inode, const fuse_file_info& info,
+                      uint64_t offset, size_t count) {
+    // Once it is answered the file may be closed.
+    std::shared_ptr<const OpenFile> file = handle(info).file;
+    uint64_t size = file->source->size_bytes();
     std::span<std::byte> buffer = read_buffer();
     if (count > buffer.size()) {
         fuse_reply_err(request, buffer.empty() ? ENOMEM : EIO);
         return;
     }
     buffer = buffer.first(offset < size ? std::min<uint64_t>(count, size - offset) : 0);
-    auto done = engine_.read(*file.source, offset, buffer);
+    // Who reads past the kernel's cache has no use for what is put there.
+    bool small = neighbours_ != nullptr && !buffer.empty() &&
+                 buffer.size() <= Neighbours::small_read_bytes_max && (info.flags & O_DIRECT) == 0;
+    Result<void> done;
+    if (small) {
+        NoWait no_wait;
+        done = engine_.read(*file->source, offset, buffer);
+    }
+    // What had to come from a disk stays alone: its neighbours would too.
+    bool in_memory = small && done;
+    if (!in_memory) done = engine_.read(*file->source, offset, buffer);
     if (!done) {
         log_error("{}", done.error().message);
         fuse_reply_err(request, EIO);
         return;
     }
     fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), buffer.size());
+    if (in_memory) neighbours_->want(inode, file, offset);
 }
 
 void Filesystem::lseek(fuse_req_t request, const OpenFile& file, uint64_t offset, int whence) {

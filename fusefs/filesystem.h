@@ -7,6 +7,7 @@
 
 #include <fuse3/fuse_lowlevel.h>
 
+#include "fusefs/neighbours.h"
 #include "fusefs/shelf.h"
 #include "fusefs/tree.h"
 
@@ -20,12 +21,15 @@ class Filesystem {
 
     // For fuse_session_new(), with `this` as its userdata.
     static const fuse_lowlevel_ops& operations();
+    // Who is told of small reads from now on; called before the session's loop.
+    void set_neighbours(Neighbours& neighbours) { neighbours_ = &neighbours; }
 
     void lookup(fuse_req_t request, fuse_ino_t folder, const char* name);
     void getattr(fuse_req_t request, fuse_ino_t inode);
     void opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info);
     void open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info);
-    void read(fuse_req_t request, const OpenFile& file, uint64_t offset, size_t count);
+    void read(fuse_req_t request, fuse_ino_t inode, const fuse_file_info& info, uint64_t offset,
+              size_t count);
     void lseek(fuse_req_t request, const OpenFile& file, uint64_t offset, int whence);
 
   private:
@@ -34,6 +38,7 @@ class Filesystem {
     Engine& engine_;
     Tree tree_;
     Shelf shelf_;
+    Neighbours* neighbours_ = nullptr;
     uid_t owner_;
     gid_t group_;
     timespec mounted_at_;

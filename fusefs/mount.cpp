@@ -2,6 +2,7 @@
 #include "fusefs/mount.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -50,6 +52,30 @@ std::thread watch_for_ready(const std::string& mount_point, const std::function<
     return watcher;
 }
 
+// Puts bytes into the kernel's cache. Its refusal (the inode is forgotten, memory is short) costs
+// nothing but the request that was to be spared.
+void store(fuse_session* session, uint64_t inode, uint64_t offset,
+           std::span<const std::byte> bytes) {
+    fuse_bufvec data = FUSE_BUFVEC_INIT(bytes.size());
+    data.buf[0].mem = const_cast<std::byte*>(bytes.data());
+    fuse_lowlevel_notify_store(session, inode, static_cast<off_t>(offset), &data,
+                               fuse_buf_copy_flags{});
+}
+
+// Answers what is still asked when the loop has ended, until nothing waits for an answer.
+void stop_neighbours(Neighbours& neighbours, fuse_session* session) {
+    pollfd device{fuse_session_fd(session), POLLIN, 0};
+    ::fcntl(device.fd, F_SETFL, ::fcntl(device.fd, F_GETFL) | O_NONBLOCK);
+    fuse_session_reset(session);
+    fuse_buf request{};
+    neighbours.stop([&] {
+        ::poll(&device, 1, 1);
+        if (fuse_session_receive_buf(session, &request) > 0)
+            fuse_session_process_buf(session, &request);
+    });
+    std::free(request.mem);
+}
+
 struct Session {
     fuse_session* session;
     explicit Session(fuse_session* made) : session(made) {}
@@ -83,6 +109,11 @@ Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
         return fail(EIO, "{}: cannot mount here (is /dev/fuse there, and is the folder yours?)",
                     options.mount_point);
     }
+    Neighbours neighbours(catalog.engine(),
+                          [&](uint64_t inode, uint64_t offset, std::span<const std::byte> bytes) {
+                              store(fuse.session, inode, offset, bytes);
+                          });
+    filesystem.set_neighbours(neighbours);
     std::thread watcher = watch_for_ready(options.mount_point, ready);
     fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 1);
@@ -90,6 +121,7 @@ Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
     fuse_loop_cfg_set_idle_threads(config, threads_max);
     int ended = fuse_session_loop_mt(fuse.session, config);
     fuse_loop_cfg_destroy(config);
+    stop_neighbours(neighbours, fuse.session);
     fuse_session_unmount(fuse.session);
     watcher.join();
     fuse_remove_signal_handlers(fuse.session);

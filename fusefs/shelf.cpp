@@ -52,8 +52,7 @@ Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_na
     std::weak_ptr<const OpenFile>& slot = files_[export_name];
     std::shared_ptr<const OpenFile> file = slot.lock();  // another thread may have been faster
     if (!file) {
-        file = std::make_shared<OpenFile>(
-            OpenFile{std::move(source), next_serial_++, allocated_bytes});
+        file = std::make_shared<OpenFile>(std::move(source), next_serial_++, allocated_bytes);
         slot = file;
     }
     keep(file, dropped);

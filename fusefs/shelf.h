@@ -4,6 +4,7 @@
 // shows.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <list>
@@ -16,12 +17,16 @@
 
 namespace hyper {
 
-// Immutable.
+// Immutable, but for a counter.
 struct OpenFile {
     std::shared_ptr<const Source> source;
     uint64_t serial;  // never used again: tells whether cached bytes are still this file's
     uint64_t
         allocated_bytes;  // what is not known to be zero; an estimate for disks of many extents
+    mutable std::atomic<uint64_t> stored_bytes{0};  // by Neighbours
+
+    OpenFile(std::shared_ptr<const Source> opened, uint64_t its_serial, uint64_t allocated)
+        : source(std::move(opened)), serial(its_serial), allocated_bytes(allocated) {}
 };
 
 // Thread-safe.
