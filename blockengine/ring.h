@@ -25,10 +25,10 @@ class Completion {
 // kernel.
 class Ring {
   public:
-    // What one receive() can bring, and how many such buffers all sockets of the ring share. They fit in a processor's
-    // second-level cache together, which matters more than their number: who finds none waits for the next.
-    static constexpr size_t receive_bytes_max = 64 << 10;
-    static constexpr unsigned receive_buffers = 32;
+    // What one receive() can bring, and how many such buffers all sockets of the ring share. Few and large: a large write comes
+    // in one piece, and who finds no buffer waits for the next.
+    static constexpr size_t receive_bytes_max = 256 << 10;
+    static constexpr unsigned receive_buffers = 16;
 
     // Errors: what io_uring_setup(2) gives where the kernel is older than 5.19, or a sandbox forbids it.
     static Result<std::unique_ptr<Ring>> make();

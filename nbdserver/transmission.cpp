@@ -23,7 +23,7 @@ constexpr uint32_t splice_bytes_min = 32 << 10;
 // Zeros of fewer bytes are sent as data rather than as a chunk of their own.
 constexpr uint64_t hole_bytes_min = block_bytes;
 constexpr size_t descriptors_max = 2048;
-constexpr uint64_t slow_write_ns = 10'000'000, slow_write_pause_ns = 1'000'000'000;
+constexpr uint64_t slow_write_ns = 20'000'000, slow_write_pause_ns = 1'000'000'000;
 
 uint64_t clock_ns() {
     timespec now;
@@ -49,7 +49,10 @@ bool cached(int fd, uint64_t offset, uint64_t length) {
 // All of it, or an errno.
 int write_fully(int fd, std::span<iovec> pieces, uint64_t offset, int flags) {
     while (!pieces.empty()) {
-        ssize_t written = ::pwritev2(fd, pieces.data(), static_cast<int>(pieces.size()), static_cast<off_t>(offset), flags);
+        auto at = static_cast<off_t>(offset);
+        ssize_t written = pieces.size() == 1 && flags == 0
+                              ? ::pwrite(fd, pieces[0].iov_base, pieces[0].iov_len, at)
+                              : ::pwritev2(fd, pieces.data(), static_cast<int>(pieces.size()), at, flags);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) return written < 0 ? errno : EIO;
         offset += static_cast<uint64_t>(written);
@@ -209,6 +212,7 @@ bool Transmission::backlogged() const {
 }
 
 bool Transmission::take(std::span<const std::byte>& input) {
+    checked_ns_ = connection_.loop().now_ns();
     size_t header_bytes = request_header_bytes(session_.mode);
     while (!input.empty() && !disconnected_) {
         if (payload_left_ > 0) {
@@ -503,10 +507,10 @@ int Transmission::write_now(uint64_t offset, std::span<const std::byte> first, s
     size_t count = 0;
     for (auto bytes : {first, second})
         if (!bytes.empty()) pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
-    uint64_t began = clock_ns();
     int error = write_fully(exported().writable->fd(), std::span(pieces).first(count), offset, 0);
-    uint64_t ended = clock_ns();
-    if (ended - began > slow_write_ns) slow_until_ns_ = ended + slow_write_pause_ns;
+    uint64_t now = clock_ns();
+    if (now - checked_ns_ > slow_write_ns) slow_until_ns_ = now + slow_write_pause_ns;
+    checked_ns_ = now;
     if (error != 0)
         log_warning("{}: write {} bytes at offset {}: {}", exported().name, first.size() + second.size(), offset,
                     errno_text(error));

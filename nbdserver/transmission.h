@@ -144,7 +144,8 @@ class Transmission {
     uint32_t gathered_ = 0;
     std::array<std::byte, 4096> carry_;  // the start of a block whose rest has not arrived
     size_t carried_ = 0;
-    uint64_t slow_until_ns_ = 0;
+    uint64_t checked_ns_ = 0;     // when writing was last seen to go on
+    uint64_t slow_until_ns_ = 0;  // until then it is for workers
 
     std::vector<std::unique_ptr<Part>> parts_;  // all that were made
     std::vector<Part*> idle_parts_;
