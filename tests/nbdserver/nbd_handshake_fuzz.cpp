@@ -157,7 +157,8 @@ struct Outcome {
 
 // `pieces` says how many bytes come at a time; past its end, all the rest.
 Outcome haggle(Handshake::Tls tls, std::span<const std::byte> stream, Choices pieces) {
-    static const std::vector<Listed> listed = {{"disk", "a disk"}, {"dir/other", ""}};
+    static const std::vector<Listed> listed = {{"disk", "a disk", "disk"},
+                                               {"dir/other", "", "dir/other"}};
     Handshake handshake(tls);
     Outcome outcome;
     std::span<const std::byte> rest = stream;

@@ -114,7 +114,9 @@ class Disks : public Directory {
         scratch->contexts = {allocation_context(scratch->source)};
         scratch_ = scratch;
     }
-    std::vector<Listed> list() override { return {{"disk", ""}, {"scratch", ""}}; }
+    std::vector<Listed> list() override {
+        return {{"disk", "", "disk"}, {"scratch", "", "scratch"}};
+    }
     std::string disk_of(const std::string& name) override { return name; }
     Result<std::string> default_name() override { return "disk"; }
     Result<std::shared_ptr<const nbd::Export>> open(const std::string& name) override {
@@ -186,8 +188,8 @@ struct Asked {
     uint64_t offset, length;
     std::set<int> outcomes;
 
-    int error = -1;                                        // of the reply; -1: none came
-    std::vector<std::pair<uint64_t, uint64_t>> described;  // by content chunks
+    int error = -1;                                          // of the reply; -1: none came
+    std::vector<std::pair<uint64_t, uint64_t>> described{};  // by content chunks
     unsigned status_chunks = 0;
 };
 
@@ -303,13 +305,17 @@ class Client {
             wire.type = command;
             wire.cookie = cookie;
             wire.offset = offset;
-            wire.length = static_cast<decltype(wire.length)>(length);
             stream_.add(wire);
         };
-        if (mode_ == Mode::extended)
-            fill(ExtendedRequest{}, magic_extended_request);
-        else
-            fill(CompactRequest{}, magic_request);
+        if (mode_ == Mode::extended) {
+            ExtendedRequest wire;
+            wire.length = length;
+            fill(wire, magic_extended_request);
+        } else {
+            CompactRequest wire;
+            wire.length = static_cast<uint32_t>(length);
+            fill(wire, magic_request);
+        }
     }
 
     // Everything that is wrong about a request may be what it fails with.
@@ -466,6 +472,16 @@ class Client {
                             load_be<uint16_t>(payload.data() + 4) == payload.size() - 6,
                         "an error's form");
                 return static_cast<int>(load_be<uint32_t>(payload.data()));
+            case CHUNK_ERROR_OFFSET: {
+                size_t fixed = 14;
+                require(payload.size() >= fixed &&
+                            load_be<uint16_t>(payload.data() + 4) == payload.size() - fixed,
+                        "an error's form, with its offset");
+                uint64_t at = load_be<uint64_t>(payload.data() + payload.size() - 8);
+                require(at >= asked.offset && at - asked.offset < asked.length,
+                        "an error's offset is in the request");
+                return static_cast<int>(load_be<uint32_t>(payload.data()));
+            }
             default:
                 require(false, "a known chunk type");
                 return 0;
@@ -568,8 +584,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         [[maybe_unused]] ssize_t sent =
             ::send(fd, stream.data(), stream.size() - stream.size() / 7, MSG_NOSIGNAL);
     } else {
-        client.judge(converse(fd, client.stream(),
-                               Choices(std::span(data, size).subspan(size - size / 4))));
+        client.judge(
+            converse(fd, client.stream(), Choices(std::span(data, size).subspan(size - size / 4))));
     }
     ::close(fd);
     world.wait_until_alone();
