@@ -10,48 +10,47 @@
 
 namespace hyper {
 
-void PieceList::zeros(uint64_t length) {
+template <class Kind>
+Kind* PieceList::last() {
+    return pieces_.empty() || pieces_.back().depth != depth_ ? nullptr : std::get_if<Kind>(&pieces_.back().what);
+}
+
+void PieceList::zeros(uint64_t length, uint32_t depth) {
     if (length == 0) return;
     length_ += length;
-    if (!pieces_.empty() && std::holds_alternative<Zeros>(pieces_.back().what)) {
+    if (!pieces_.empty() && pieces_.back().depth == depth && std::holds_alternative<Zeros>(pieces_.back().what)) {
         pieces_.back().length += length;
         return;
     }
-    pieces_.push_back({length, Zeros{}});
+    pieces_.push_back({length, Zeros{}, depth});
 }
 
 void PieceList::file(const std::shared_ptr<const File>& file, uint64_t offset, uint64_t length) {
     if (length == 0) return;
     length_ += length;
-    if (!pieces_.empty()) {
-        Piece& last = pieces_.back();
-        auto* range = std::get_if<FileRange>(&last.what);
-        if (range != nullptr && range->file == file && range->offset + last.length == offset) {
-            last.length += length;
-            return;
-        }
+    auto* range = last<FileRange>();
+    if (range != nullptr && range->file == file && range->offset + pieces_.back().length == offset) {
+        pieces_.back().length += length;
+        return;
     }
-    pieces_.push_back({length, FileRange{file, offset}});
+    pieces_.push_back({length, FileRange{file, offset}, depth_});
 }
 
 void PieceList::compressed(CompressedRange range, uint64_t length) {
     if (length == 0) return;
     length_ += length;
-    pieces_.push_back({length, std::move(range)});
+    pieces_.push_back({length, std::move(range), depth_});
 }
 
 void PieceList::computed(std::shared_ptr<const Producer> producer, uint64_t offset, uint64_t length) {
     if (length == 0) return;
     length_ += length;
-    if (!pieces_.empty()) {
-        Piece& last = pieces_.back();
-        auto* range = std::get_if<Computed>(&last.what);
-        if (range != nullptr && range->producer == producer && range->offset + last.length == offset) {
-            last.length += length;
-            return;
-        }
+    auto* range = last<Computed>();
+    if (range != nullptr && range->producer == producer && range->offset + pieces_.back().length == offset) {
+        pieces_.back().length += length;
+        return;
     }
-    pieces_.push_back({length, Computed{std::move(producer), offset}});
+    pieces_.push_back({length, Computed{std::move(producer), offset}, depth_});
 }
 
 namespace {
@@ -163,6 +162,15 @@ Result<void> map_zero_extended(const Source& inner, uint64_t offset, uint64_t le
     if (inside > 0) TRY(inner.map(offset, inside, out));
     if (out.length() - before == inside) out.zeros(length - inside);
     return {};
+}
+
+Result<void> map_parent(const Source* parent, uint64_t offset, uint64_t length, PieceList& out) {
+    if (parent == nullptr) {
+        out.absent(length);
+        return {};
+    }
+    PieceList::Parent deeper(out);
+    return map_zero_extended(*parent, offset, length, out);
 }
 
 }  // namespace hyper

@@ -54,16 +54,21 @@ struct Computed {
 struct Piece {
     uint64_t length = 0;
     std::variant<Zeros, FileRange, CompressedRange, Computed> what;
+    // Which layer of a chain of images it is of: 1 for the image itself, 2 for its parent, and so on; 0 for zeros where no
+    // layer has anything.
+    uint32_t depth = 1;
 };
 
-// What map() appends to. Neighbours that continue each other are merged. A piece owns what it refers to.
+// What map() appends to. Neighbours of one layer that continue each other are merged. A piece owns what it refers to.
 class PieceList {
   public:
     // Enough for a large request on a fragmented image; keeps the memory of one map() bounded.
     static constexpr size_t pieces_max = 1024;
 
     // Appends of length 0 are ignored.
-    void zeros(uint64_t length);
+    void zeros(uint64_t length) { zeros(length, depth_); }
+    // Zeros where no layer has anything.
+    void absent(uint64_t length) { zeros(length, 0); }
     void file(const std::shared_ptr<const File>& file, uint64_t offset, uint64_t length);
     void compressed(CompressedRange range, uint64_t length);
     void computed(std::shared_ptr<const Producer> producer, uint64_t offset, uint64_t length);
@@ -77,9 +82,27 @@ class PieceList {
         length_ = 0;
     }
 
+    // While one lives, what is appended is of the next layer.
+    class Parent {
+      public:
+        explicit Parent(PieceList& list) : list_(list) { ++list_.depth_; }
+        ~Parent() { --list_.depth_; }
+        Parent(const Parent&) = delete;
+        Parent& operator=(const Parent&) = delete;
+
+      private:
+        PieceList& list_;
+    };
+
   private:
+    void zeros(uint64_t length, uint32_t depth);
+    // What the last piece is, where it is of the present layer and of this kind.
+    template <class Kind>
+    Kind* last();
+
     std::vector<Piece> pieces_;
     uint64_t length_ = 0;
+    uint32_t depth_ = 1;
 };
 
 // Thread-safe: any number of threads may map one source.
@@ -138,8 +161,11 @@ class PaddedSource : public Source {
     uint64_t size_bytes_;
 };
 
-// Maps [offset, offset + length) of `inner` where it has bytes, and zeros beyond its end: how a chain reads a
-// parent that is shorter than its child.
+// Maps [offset, offset + length) of `inner` where it has bytes, and zeros beyond its end.
 Result<void> map_zero_extended(const Source& inner, uint64_t offset, uint64_t length, PieceList& out);
+
+// Maps what a layer of a chain does not have itself: the next layer, which may be shorter, or zeros where there is none
+// (nullptr).
+Result<void> map_parent(const Source* parent, uint64_t offset, uint64_t length, PieceList& out);
 
 }  // namespace hyper

@@ -33,6 +33,9 @@ class Context {
 
 // base:allocation of a source: holes, which read as zero, and data.
 std::shared_ptr<const Context> allocation_context(std::shared_ptr<const Source> source);
+// qemu:allocation-depth of a source: which layer of an image's chain provides the bytes, 1 being the image itself, 2 its parent;
+// 0 where none does. Of what is no image, 1 throughout.
+std::shared_ptr<const Context> depth_context(const std::shared_ptr<const Source>& source);
 
 // Immutable; held by every connection to it.
 struct Export {

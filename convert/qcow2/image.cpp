@@ -52,7 +52,6 @@ class Qcow2Image : public Image {
                                  PieceList& out) const;
     Result<void> map_data(const Place& place, uint64_t within, uint64_t length, PieceList& out) const;
     // May cover less when `out` becomes full.
-    Result<void> map_unallocated(uint64_t offset, uint64_t length, PieceList& out) const;
     Result<void> check_place(const Region& range) const;
 
     template <class... Args>
@@ -189,7 +188,7 @@ Result<void> Qcow2Image::map(uint64_t offset, uint64_t length, PieceList& out) c
         uint64_t index = at / header_.l2_covers(), next = index;
         while (next < l1_.size() && (l1_[next] & ~flag_copied) == 0 && next * header_.l2_covers() < end) ++next;
         if (next > index) {
-            TRY(map_unallocated(at, std::min(end, next * header_.l2_covers()) - at, out));
+            TRY(map_parent(parent_.get(), at, std::min(end, next * header_.l2_covers()) - at, out));
         } else {
             TRY(map_l2(at, end, out));
         }
@@ -230,7 +229,7 @@ Result<void> Qcow2Image::map_l2(uint64_t offset, uint64_t end, PieceList& out) c
         } else if (plainly_unallocated(place.l2_index)) {
             for (; length < end - offset && next < first + slice_entries && plainly_unallocated(next); ++next)
                 length = std::min(length + cluster, end - offset);
-            TRY(map_unallocated(offset, length, out));
+            TRY(map_parent(parent_.get(), offset, length, out));
         } else if ((place.value & l2_reserved) != 0 || (extended && (place.value & flag_zero) != 0)) {
             return bad_entry(place, "reserved bits are set");
         } else if (extended) {
@@ -239,7 +238,7 @@ Result<void> Qcow2Image::map_l2(uint64_t offset, uint64_t end, PieceList& out) c
             if (header_.version < 3) return bad_entry(place, "a zero cluster, which version 2 does not have");
             out.zeros(length);
         } else if ((place.value & offset_mask) == 0 && !(header_.has_data_file() && (place.value & flag_copied) != 0)) {
-            TRY(map_unallocated(offset, length, out));
+            TRY(map_parent(parent_.get(), offset, length, out));
         } else {
             TRY(map_data(place, within, length, out));
         }
@@ -285,7 +284,7 @@ Result<void> Qcow2Image::map_subclusters(const Place& place, uint64_t bitmap, ui
         else if (same == zero)
             out.zeros(take);
         else
-            TRY(map_unallocated(offset, take, out));
+            TRY(map_parent(parent_.get(), offset, take, out));
         if (out.length() - before != take) break;  // full within the parent
         offset += take;
     }
@@ -302,12 +301,6 @@ Result<void> Qcow2Image::map_data(const Place& place, uint64_t within, uint64_t 
         return bad_entry(place, "{} bytes at offset {} lie past the end of {} ({} bytes)", length, host + within,
                          data_file_->path(), data_file_->size_bytes());
     out.file(data_file_, host + within, length);
-    return {};
-}
-
-Result<void> Qcow2Image::map_unallocated(uint64_t offset, uint64_t length, PieceList& out) const {
-    if (parent_) return map_zero_extended(*parent_, offset, length, out);
-    out.zeros(length);
     return {};
 }
 

@@ -175,7 +175,7 @@ class DynamicVhd : public VhdImage {
             } else {
                 uint64_t run = table_.absent_run(block, divide_up(end, block_bytes) - block);
                 take = std::min(end, (block + run) * block_bytes) - offset;
-                TRY(map_absent(offset, take, out));
+                TRY(map_parent(parent_.get(), offset, take, out));
             }
             if (out.length() - before < take) break;
             offset += take;
@@ -184,12 +184,6 @@ class DynamicVhd : public VhdImage {
     }
 
   private:
-    Result<void> map_absent(uint64_t offset, uint64_t length, PieceList& out) const {
-        if (parent_) return map_zero_extended(*parent_, offset, length, out);
-        out.zeros(length);
-        return {};
-    }
-
     // A range within one allocated block.
     Result<void> map_block(uint64_t block, uint64_t offset, uint64_t length, PieceList& out) const {
         uint64_t block_start = block * table_.block_bytes(), data = table_.data_offset(block);
@@ -207,7 +201,7 @@ class DynamicVhd : public VhdImage {
             if (here)
                 out.file(file_, data + at, take);
             else
-                TRY(map_absent(block_start + at, take, out));
+                TRY(map_parent(parent_.get(), block_start + at, take, out));
             if (out.length() - before < take) break;
             at += take;
         }

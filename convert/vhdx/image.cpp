@@ -161,12 +161,8 @@ Result<void> VhdxImage::map(uint64_t offset, uint64_t length, PieceList& out) co
         uint64_t entry = TRY(bat_entry(bat, index)), before = out.length();
         switch (entry & bat_state_mask) {
             case block_not_present:
-                if (parent_) {
-                    take += same_blocks(bat, block, length - take);
-                    TRY(map_zero_extended(*parent_, offset, take, out));
-                } else {
-                    out.zeros(take);
-                }
+                if (parent_) take += same_blocks(bat, block, length - take);
+                TRY(map_parent(parent_.get(), offset, take, out));
                 break;
             // The parent does not show through any of these ([MS-VHDX] 2.5.1.1).
             case block_undefined:
@@ -225,7 +221,7 @@ Result<void> VhdxImage::map_partial(Cursor& bat, uint64_t own_offset, uint64_t o
         if (own)
             TRY(tables_.file->map(own_offset, stop - offset, out));
         else
-            TRY(map_zero_extended(*parent_, offset, stop - offset, out));
+            TRY(map_parent(parent_.get(), offset, stop - offset, out));
         own_offset += out.length() - before;
         offset += out.length() - before;
     }

@@ -168,12 +168,6 @@ class LastGrain : public Producer {
     uint64_t offset_, stored_bytes_, grain_bytes_, disk_bytes_;
 };
 
-Result<void> map_beneath(const Source* beneath, uint64_t offset, uint64_t length, PieceList& out) {
-    if (beneath != nullptr) return map_zero_extended(*beneath, offset, length, out);
-    out.zeros(length);
-    return {};
-}
-
 }  // namespace
 
 Result<void> SparseExtent::map(uint64_t offset, uint64_t length, const Source* beneath, uint64_t beneath_offset,
@@ -185,7 +179,7 @@ Result<void> SparseExtent::map(uint64_t offset, uint64_t length, const Source* b
             uint64_t next = index + 1;
             while (next < gd_.size() && next * table_covers < end && gd_[next] == 0) ++next;
             uint64_t run = std::min(end, next * table_covers) - offset;
-            TRY(map_beneath(beneath, beneath_offset + offset, run, out));
+            TRY(map_parent(beneath, beneath_offset + offset, run, out));
         } else {
             uint64_t run = std::min(end, (index + 1) * table_covers) - offset;
             TRY(map_in_table(offset, run, beneath, beneath_offset, out));
@@ -215,7 +209,7 @@ Result<void> SparseExtent::map_in_table(uint64_t offset, uint64_t length, const 
             while (next * grain_bytes_ < end && entry_of(next) == entry) ++next;
             uint64_t run = std::min(end, next * grain_bytes_) - offset;
             if (entry == gte_absent)
-                TRY(map_beneath(beneath, beneath_offset + offset, run, out));
+                TRY(map_parent(beneath, beneath_offset + offset, run, out));
             else
                 out.zeros(run);
         } else {

@@ -180,6 +180,22 @@ void write_sparse(const Source& source, const std::string& path) {
     ::close(fd);
 }
 
+std::vector<std::pair<uint64_t, uint32_t>> layers(const Source& source) {
+    std::vector<std::pair<uint64_t, uint32_t>> runs;
+    PieceList pieces;
+    for (uint64_t offset = 0; offset < source.size_bytes(); offset += pieces.length()) {
+        pieces.clear();
+        auto mapped = source.map(offset, source.size_bytes() - offset, pieces);
+        EXPECT_TRUE(mapped) << mapped.error().message;
+        if (!mapped || pieces.length() == 0) break;
+        for (const Piece& piece : pieces.pieces()) {
+            if (runs.empty() || runs.back().second != piece.depth) runs.emplace_back(0, piece.depth);
+            runs.back().first += piece.length;
+        }
+    }
+    return runs;
+}
+
 void expect_same_content(const Source& expected, const Source& actual) {
     expect_data_of_in(expected, actual);
     expect_data_of_in(actual, expected);

@@ -75,6 +75,9 @@ void write_file(const std::string& path, std::span<const std::byte> bytes);
 // Writes a source to a sparse file: only its data extents.
 void write_sparse(const Source& source, const std::string& path);
 
+// Which layer provides each run of a source's bytes (Piece::depth), neighbours joined: pairs of length and depth.
+std::vector<std::pair<uint64_t, uint32_t>> layers(const Source& source);
+
 // Expects that both sources read the same, by data extents and random probes; exact for small ones.
 // The larger may only have zeros beyond the smaller's end.
 void expect_same_content(const Source& expected, const Source& actual);

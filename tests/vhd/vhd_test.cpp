@@ -241,6 +241,16 @@ TEST_F(VhdChain, reads_through_a_chain_of_three) {
     expect_consistent_reads(**image, 2);
 }
 
+TEST_F(VhdChain, tells_which_layer_provides_what) {
+    parent_.disk_size = child_.disk_size = 6 * MiB;
+    child_.blocks[0].has_sector = [](uint64_t sector) { return sector == 1; };
+    child_.parent_name = u"parent.vhd";
+    auto image = open_child();
+    ASSERT_TRUE(image) << image.error().message;
+    using Layers = std::vector<std::pair<uint64_t, uint32_t>>;
+    EXPECT_EQ(layers(**image), (Layers{{512, 2}, {512, 1}, {4 * MiB - 1024, 2}, {2 * MiB, 0}}));
+}
+
 TEST_F(VhdChain, has_an_identity_that_covers_the_parent) {
     child_.locators = {{relative, u"parent.vhd"}};
     auto before = open_child();

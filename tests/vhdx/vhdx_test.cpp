@@ -222,6 +222,19 @@ TEST(Vhdx, reads_a_differencing_disk_block_by_block) {
     expect_consistent_reads(*image, 4);
 }
 
+TEST(Vhdx, tells_which_layer_provides_what) {
+    ScratchDir dir;
+    write_parent(dir.path("parent.vhdx"));
+    VhdxBuilder child(child_of(u"parent.vhdx"));
+    child.set_block(1, child.append(MiB, 0xb1));
+    child.set_block(2, block_zero);
+    write_file(dir.path("child.vhdx"), child.bytes);
+    auto image = must_open(dir.path("child.vhdx"));
+    ASSERT_TRUE(image);
+    using Layers = std::vector<std::pair<uint64_t, uint32_t>>;
+    EXPECT_EQ(layers(*image), (Layers{{MiB, 2}, {2 * MiB, 1}, {MiB, 0}}));
+}
+
 TEST(Vhdx, reads_partially_present_blocks_sector_by_sector) {
     for (uint32_t sector : {512u, 4096u}) {
         SCOPED_TRACE(sector);
