@@ -9,7 +9,6 @@ import tempfile
 import time
 
 MiB = 1 << 20
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def run(*command, **options):
@@ -75,10 +74,9 @@ class Process:
             return next(int(line.split()[1]) for line in status if line.startswith(which))
 
     def cpu_seconds(self):
-        """Of all its threads until now, user and system."""
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        """Of all its threads until now, also those that ended, user and system, in nanoseconds' resolution."""
+        # As clock_getcpuclockid(3) makes it.
+        return time.clock_gettime(~self.process.pid << 3 | 2)
 
 
 class Servers:
