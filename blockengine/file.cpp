@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -45,7 +47,11 @@ Result<std::shared_ptr<const File>> File::adopt(int fd, const std::string& path,
     }
     // Who opened it did so without waiting (a FIFO). Now the flag would only harm: where the file system cannot promise not
     // to wait, as network ones, io_uring then ends each read with EAGAIN instead of doing it in the background.
-    if (int flags = ::fcntl(fd, F_GETFL); flags >= 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    // tmpfs never waits, but does not promise it, and io_uring would give its reads to a kernel thread each: there it stays.
+    struct statfs system {};
+    bool in_memory = ::fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
+    if (int flags = ::fcntl(fd, F_GETFL); flags >= 0)
+        ::fcntl(fd, F_SETFL, in_memory ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
     file->device_ = status.st_dev;
     file->inode_ = status.st_ino;
     file->modified_ = status.st_mtim;

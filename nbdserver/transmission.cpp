@@ -2,6 +2,7 @@
 #include "nbdserver/transmission.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -29,6 +30,13 @@ uint64_t clock_ns() {
     timespec now;
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// How often this thread has given the processor away to wait for something.
+int64_t voluntary_switches() {
+    rusage usage{};
+    ::getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
 }
 
 // Whether the page cache has a whole range of a file: cachestat(2), Linux 6.5; before that nobody can tell.
@@ -213,6 +221,7 @@ bool Transmission::backlogged() const {
 
 bool Transmission::take(std::span<const std::byte>& input) {
     checked_ns_ = connection_.loop().now_ns();
+    switches_before_ = -1;
     size_t header_bytes = request_header_bytes(session_.mode);
     while (!input.empty() && !disconnected_) {
         if (payload_left_ > 0) {
@@ -507,9 +516,12 @@ int Transmission::write_now(uint64_t offset, std::span<const std::byte> first, s
     size_t count = 0;
     for (auto bytes : {first, second})
         if (!bytes.empty()) pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+    if (switches_before_ < 0) switches_before_ = voluntary_switches();
     int error = write_fully(exported().writable->fd(), std::span(pieces).first(count), offset, 0);
     uint64_t now = clock_ns();
-    if (now - checked_ns_ > slow_write_ns) slow_until_ns_ = now + slow_write_pause_ns;
+    // It took long because it waited, and not because others had the processor.
+    if (now - checked_ns_ > slow_write_ns && voluntary_switches() > switches_before_)
+        slow_until_ns_ = now + slow_write_pause_ns;
     checked_ns_ = now;
     if (error != 0)
         log_warning("{}: write {} bytes at offset {}: {}", exported().name, first.size() + second.size(), offset,
@@ -577,15 +589,19 @@ void Transmission::let_worker_tell(Job& job) {
         int error = 0;
         std::vector<Bytes> payloads;
     };
+    // Charged as the longest answer, until it is known.
+    uint64_t charge = session_.contexts.size() * descriptors_max * sizeof(be64) * 2;
+    in_flight_bytes_ += charge;
     connection_.hold();
-    connection_.loop().workers().submit(&connection_, [this, &job] {
+    connection_.loop().workers().submit(&connection_, [this, &job, charge] {
         auto told = std::make_shared<Told>();
         for (const ChosenContext& chosen : session_.contexts) {
             if (connection_.closed()) told->error = ECANCELED;
             if (told->error == 0)
                 told->payloads.push_back(status_payload(chosen, job.request, session_.mode, told->error));
         }
-        connection_.loop().post([this, &job, told] {
+        connection_.loop().post([this, &job, told, charge] {
+            in_flight_bytes_ -= charge;
             ChunkType type = session_.mode == Mode::extended ? CHUNK_BLOCK_STATUS_EXT : CHUNK_BLOCK_STATUS;
             for (size_t i = 0; i < told->payloads.size() && told->error == 0; ++i) {
                 const Bytes& payload = told->payloads[i];

@@ -145,6 +145,7 @@ class Transmission {
     std::array<std::byte, 4096> carry_;  // the start of a block whose rest has not arrived
     size_t carried_ = 0;
     uint64_t checked_ns_ = 0;     // when writing was last seen to go on
+    int64_t switches_before_ = -1;  // how often the thread had waited until then; -1: not asked yet
     uint64_t slow_until_ns_ = 0;  // until then it is for workers
 
     std::vector<std::unique_ptr<Part>> parts_;  // all that were made
