@@ -38,6 +38,14 @@ Result<std::shared_ptr<const WritableFile>> WritableFile::open(const std::string
     return std::shared_ptr<const WritableFile>(new WritableFile(std::move(file)));
 }
 
+// flock(2) belongs to what was opened, which a duplicate shares.
+Result<std::shared_ptr<const WritableFile>> WritableFile::with_present_size() const {
+    int fd = ::fcntl(file_->fd(), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return fail(errno, "{}: {}", file_->path(), errno_text(errno));
+    auto file = TRY(File::adopt(fd, file_->path(), file_->io()));
+    return std::shared_ptr<const WritableFile>(new WritableFile(std::move(file)));
+}
+
 Result<void> WritableFile::zero(uint64_t offset, uint64_t length, bool keep_allocated, bool fast) const {
     int error = allocate(fd(), (keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE) | FALLOC_FL_KEEP_SIZE,
                          offset, length);

@@ -19,6 +19,9 @@ class WritableFile {
     // nor a block device.
     static Result<std::shared_ptr<const WritableFile>> open(const std::string& path, Io& io);
 
+    // The same file with the size that it has now, under the same lock.
+    Result<std::shared_ptr<const WritableFile>> with_present_size() const;
+
     // The same file, to be read.
     const std::shared_ptr<const File>& file() const { return file_; }
     int fd() const { return file_->fd(); }

@@ -52,9 +52,11 @@ Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(c
     auto& held = written_[path];
     struct stat status {};
     if (held && ::stat(path.c_str(), &status) == 0 && status.st_dev == held->file()->device() &&
-        status.st_ino == held->file()->inode() &&
-        (!S_ISREG(status.st_mode) || static_cast<uint64_t>(status.st_size) == held->file()->size_bytes()))
+        status.st_ino == held->file()->inode()) {
+        bool resized = S_ISREG(status.st_mode) && static_cast<uint64_t>(status.st_size) != held->file()->size_bytes();
+        if (resized) held = TRY(held->with_present_size());
         return held;
+    }
     held = nullptr;
     held = TRY(WritableFile::open(path, catalog_.engine().io()));
     return held;

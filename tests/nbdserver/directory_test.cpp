@@ -162,6 +162,19 @@ TEST_F(DirectoryTest, its_clients_share_one_lock) {
     EXPECT_EQ(open_error(*directory(true), "one"), EBUSY);
 }
 
+TEST_F(DirectoryTest, a_file_that_has_grown_is_served_so_to_whom_comes_later) {
+    auto writing = directory(true);
+    auto before = writing->open("one");
+    ASSERT_TRUE(before);
+    uint64_t size = (*before)->size_bytes();
+    std::filesystem::resize_file(path("one"), size + 4096);
+    auto after = writing->open("one");
+    ASSERT_TRUE(after) << after.error().message;
+    EXPECT_EQ((*before)->size_bytes(), size);
+    EXPECT_EQ((*after)->size_bytes(), size + 4096);
+    EXPECT_EQ(open_error(*directory(true), "one"), EBUSY);
+}
+
 TEST_F(DirectoryTest, a_file_that_was_replaced_is_opened_anew) {
     auto writing = directory(true);
     auto before = writing->open("one");

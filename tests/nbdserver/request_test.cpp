@@ -227,12 +227,19 @@ TEST(ReplyHead, of_success_without_data_has_no_payload) {
 }
 
 TEST(ReplyHead, of_an_error_has_its_number_and_no_message) {
-    EXPECT_EQ(bytes_of_head(status_head(Mode::structured, asked, EACCES, false)),
-              wires(ChunkHeader{magic_chunk, 0, CHUNK_ERROR, cookie, 6}, be32(1), be16(0)));
+    EXPECT_EQ(
+        bytes_of_head(status_head(Mode::structured, asked, EACCES)),
+        wires(ChunkHeader{magic_chunk, chunk_done, CHUNK_ERROR, cookie, 6}, be32(1), be16(0)));
     EXPECT_EQ(
         bytes_of_head(status_head(Mode::extended, asked, EINVAL)),
         wires(ExtendedChunkHeader{magic_extended_chunk, chunk_done, CHUNK_ERROR, cookie, offset, 6},
               be32(22), be16(0)));
+}
+
+TEST(ReplyHead, of_a_failed_part_says_where_it_is) {
+    EXPECT_EQ(bytes_of_head(read_error_head(Mode::structured, asked, 4096, EIO, false)),
+              wires(ChunkHeader{magic_chunk, 0, CHUNK_ERROR_OFFSET, cookie, 14}, be32(5), be16(0),
+                    be64(4096)));
 }
 
 TEST(WireError, is_one_that_clients_know) {
