@@ -19,6 +19,10 @@ class WritableFile {
     // nor a block device.
     static Result<std::shared_ptr<const WritableFile>> open(const std::string& path, Io& io);
 
+    // What another process opened so, and handed over: the lock belongs to the descriptor, and both share it. Takes over
+    // `fd` (which is closed on error too). Errors: as for open().
+    static Result<std::shared_ptr<const WritableFile>> adopt(int fd, const std::string& path, Io& io);
+
     // The same file, to be read.
     const std::shared_ptr<const File>& file() const { return file_; }
     int fd() const { return file_->fd(); }
