@@ -31,6 +31,10 @@ int allocate(int fd, int mode, uint64_t offset, uint64_t length) {
 Result<std::shared_ptr<const WritableFile>> WritableFile::open(const std::string& path, Io& io) {
     int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return fail(errno, "open {} for writing: {}", path, errno_text(errno));
+    return adopt(fd, path, io);
+}
+
+Result<std::shared_ptr<const WritableFile>> WritableFile::adopt(int fd, const std::string& path, Io& io) {
     auto file = TRY(File::adopt(fd, path, io));
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
         return fail(errno == EWOULDBLOCK ? EBUSY : errno, "{}: {}", path,

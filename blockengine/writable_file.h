@@ -21,6 +21,9 @@ class WritableFile {
 
     // The same file with the size that it has now, under the same lock.
     Result<std::shared_ptr<const WritableFile>> with_present_size() const;
+    // What another process opened so, and handed over: the lock belongs to the descriptor, and both share it. Takes over
+    // `fd` (which is closed on error too). Errors: as for open().
+    static Result<std::shared_ptr<const WritableFile>> adopt(int fd, const std::string& path, Io& io);
 
     // The same file, to be read.
     const std::shared_ptr<const File>& file() const { return file_; }

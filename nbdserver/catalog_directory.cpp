@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "blockengine/base/log.h"
@@ -46,13 +47,36 @@ Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& 
     return exported;
 }
 
+Result<void> CatalogDirectory::adopt(UniqueFd fd, const std::string& path) {
+    auto file = TRY(WritableFile::adopt(fd.release(), path, catalog_.engine().io()));
+    std::lock_guard lock(mutex_);
+    adopted_.push_back(std::move(file));
+    return {};
+}
+
+std::vector<std::shared_ptr<const WritableFile>> CatalogDirectory::written() {
+    std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<const WritableFile>> files;
+    for (const auto& [path, file] : written_)
+        if (file) files.push_back(file);
+    files.insert(files.end(), adopted_.begin(), adopted_.end());
+    return files;
+}
+
 // All connections share one, which is kept: its lock is the process's. A file that was replaced is opened anew.
 Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(const std::string& path) {
     std::lock_guard lock(mutex_);
-    auto& held = written_[path];
     struct stat status {};
-    if (held && ::stat(path.c_str(), &status) == 0 && status.st_dev == held->file()->device() &&
-        status.st_ino == held->file()->inode()) {
+    bool there = ::stat(path.c_str(), &status) == 0;
+    auto same = [&](const std::shared_ptr<const WritableFile>& file) {
+        return there && file && status.st_dev == file->file()->device() && status.st_ino == file->file()->inode();
+    };
+    auto& held = written_[path];
+    if (auto adopted = std::ranges::find_if(adopted_, same); !held && adopted != adopted_.end()) {
+        held = std::move(*adopted);
+        adopted_.erase(adopted);
+    }
+    if (same(held)) {
         bool resized = S_ISREG(status.st_mode) && static_cast<uint64_t>(status.st_size) != held->file()->size_bytes();
         if (resized) held = TRY(held->with_present_size());
         return held;

@@ -10,6 +10,7 @@
 
 #include "catalog/catalog.h"
 #include "nbdserver/export.h"
+#include "nbdserver/locks/unique_fd.h"
 
 namespace hyper::nbd {
 
@@ -23,6 +24,11 @@ class CatalogDirectory : public Directory {
     Result<std::string> default_name() override { return catalog_.default_name(); }
     Result<std::shared_ptr<const Export>> open(const std::string& name) override;
 
+    // A file that another server has open for writing; open() then takes it instead of opening its own.
+    Result<void> adopt(UniqueFd fd, const std::string& path);
+    // All that are open for writing.
+    std::vector<std::shared_ptr<const WritableFile>> written();
+
   private:
     Result<std::shared_ptr<const WritableFile>> open_for_writing(const std::string& path);
 
@@ -30,6 +36,7 @@ class CatalogDirectory : public Directory {
     const bool writing_;
     std::mutex mutex_;
     std::map<std::string, std::shared_ptr<const WritableFile>> written_;  // guarded by mutex_; by path
+    std::vector<std::shared_ptr<const WritableFile>> adopted_;                // guarded by mutex_; not in written_ yet
 };
 
 }  // namespace hyper::nbd

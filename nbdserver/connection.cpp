@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nbdserver/connection.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -50,12 +51,24 @@ Connection::Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Doo
       handshake_(credentials_ ? Handshake::Tls::required : Handshake::Tls::none),
       output_(loop.pipes()) {}
 
+Connection::Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Door> door, UniqueFd fd, Peer peer,
+                       const Session& session, Bytes unread)
+    : Connection(loop, watchers, std::move(door), std::move(fd), std::move(peer)) {
+    adopted_ = session;
+    stash_ = std::move(unread);
+}
+
 Connection::~Connection() = default;
 
 void Connection::start() {
-    Bytes greeting;
-    Handshake::greet(greeting);
-    output_.add_raw(greeting);
+    if (adopted_) {
+        transmit(*adopted_);
+        adopted_.reset();
+    } else {
+        Bytes greeting;
+        Handshake::greet(greeting);
+        output_.add_raw(greeting);
+    }
     loop_.later(*this);
 }
 
@@ -73,6 +86,45 @@ void Connection::close() {
         [[maybe_unused]] ssize_t sent = ::send(fd_.get(), farewell.data(), farewell.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     ::shutdown(fd_.get(), SHUT_RDWR);
+    loop_.later(*this);
+}
+
+// Going to another server.
+
+void Connection::pause() {
+    if (!pausing()) return;
+    // A receive that is not for the rest of a write or a handshake would take a request away from the other server.
+    if (receiving_ && transmission_ && !transmission_->in_payload()) loop_.ring().cancel(receive_);
+    loop_.later(*this);
+}
+
+void Connection::resume() {
+    resting_ = false;
+    loop_.later(*this);
+}
+
+bool Connection::at_rest() const {
+    return pausing() && transmission_ && transmission_->idle() && !transmission_->disconnected() && output_.empty() &&
+           holds_ == 0 && !closed_ && !input_ended_;
+}
+
+Result<Resting> Connection::rest() {
+    UniqueFd fd(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd) return fail(errno, "{}: duplicate its descriptor: {}", peer_.address, errno_text(errno));
+    auto begun = transmission_->begun_header();
+    Bytes unread(begun.begin(), begun.end());
+    unread.insert(unread.end(), stash_.begin(), stash_.end());
+    auto let_go = [&loop = loop_, weak = weak_from_this()] {
+        loop.post([weak] {
+            if (auto connection = weak.lock()) connection->let_go();
+        });
+    };
+    return Resting{std::move(fd), transmission_->session(), std::move(unread), let_go};
+}
+
+// As close(), but for the socket, which somebody else has.
+void Connection::let_go() {
+    closed_ = true;
     loop_.later(*this);
 }
 
@@ -101,7 +153,8 @@ void Connection::received(int result, uint32_t flags) {
             consume(data.bytes);
         loop_.ring().give_back(data.buffer);
     }
-    if (result == 0 || (result < 0 && result != -ENOBUFS && result != -EINTR && result != -EAGAIN)) end_input();
+    if (result == 0 || (result < 0 && result != -ENOBUFS && result != -EINTR && result != -EAGAIN && result != -ECANCELED))
+        end_input();
     release();
 }
 
@@ -191,7 +244,7 @@ void Connection::act(Handshake::Want want) {
             start_tls();
             break;
         case Handshake::Want::transmission:
-            transmit();
+            transmit(handshake_.session());
             break;
         case Handshake::Want::close:
             end_input();
@@ -214,8 +267,7 @@ void Connection::finish_tls_handshake() {
     handshake_.tls_started();
 }
 
-void Connection::transmit() {
-    const Session& session = handshake_.session();
+void Connection::transmit(const Session& session) {
     std::string name = session.exported->name;
     watch::ClientInfo info{peer_.address, identity_of(peer_), name, tls_ != nullptr, session.exported->writable != nullptr};
     auto client = watchers_.registry.add_client(std::move(info), [this, weak = weak_from_this()] {
@@ -302,6 +354,7 @@ void Connection::writable() {
 
 void Connection::receive_more() {
     if (receiving_ || closed_ || input_ended_ || answering_ || !stash_.empty() || !stashed_ciphertext_.empty()) return;
+    if (pausing() && transmission_ && !transmission_->in_payload()) return;
     receiving_ = true;
     hold();
     loop_.ring().receive(receive_, fd_.get());
@@ -322,6 +375,10 @@ void Connection::finish_turn() {
         flush();
     }
     receive_more();
+    if (!resting_ && at_rest()) {
+        resting_ = true;
+        loop_.rested(*this);
+    }
     bool silent = output_.empty() && alerts_.empty() && sealed_sent_ == sealed_end_;
     if (input_ended_ && silent && !answering_ && (!transmission_ || transmission_->idle())) close();
     if (closed_ && holds_ == 0 && !std::exchange(removed_, true)) loop_.remove(*this);

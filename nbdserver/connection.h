@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,6 +29,14 @@ struct Watchers {
     watch::Trace* trace = nullptr;
 };
 
+// A connection that has come to rest, with all that another server needs to go on with it.
+struct Resting {
+    UniqueFd fd;  // a descriptor of its own
+    Session session;
+    Bytes unread;
+    std::function<void()> let_go;  // the other server has it. Thread-safe
+};
+
 // Bound to its loop's thread. It lives until it was closed and nothing that it started is under way.
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
@@ -35,6 +44,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     static constexpr uint64_t stall_seconds_max = 30;
 
     Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Door> door, UniqueFd fd, Peer peer);
+    // A connection that another server has brought as far as the transmission phase.
+    Connection(Loop& loop, Watchers& watchers, std::shared_ptr<const Door> door, UniqueFd fd, Peer peer, const Session& session,
+               Bytes unread);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -44,11 +56,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void close();
     void finish_turn();
     void check_deadlines();
+    void pause();
+    void resume();
+    // For one that has come to rest. Errors: no descriptor is left.
+    Result<Resting> rest();
     bool set_dirty() { return !std::exchange(dirty_, true); }
 
     // For the transmission phase.
     Loop& loop() { return loop_; }
     Output& output() { return output_; }
+    // No request is begun, since the connection is to go to another server.
+    bool pausing() const { return tls_ == nullptr && loop_.pausing(); }
     // Whether replies may be handed to the socket as a file's own pages.
     bool may_splice() const { return tls_ == nullptr; }
     // Nobody waits for what is still to be done. Thread-safe.
@@ -77,7 +95,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void act(Handshake::Want want);
     void start_tls();
     void finish_tls_handshake();
-    void transmit();
+    void transmit(const Session& session);
+    bool at_rest() const;
+    void let_go();
     void answer_list(std::vector<Listed> exports);
     void answer_open(Result<std::shared_ptr<const Export>> exported);
     Output::Sent send_sealed();
@@ -100,6 +120,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Handshake handshake_;
     std::unique_ptr<TlsSession> tls_;
     bool tls_established_ = false;
+    std::optional<Session> adopted_;  // what start() goes on with
     std::optional<Transmission> transmission_;
 
     Output output_;
@@ -112,7 +133,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Bytes stashed_ciphertext_;  // what came behind it
     unsigned holds_ = 0;
     uint64_t blocked_since_ns_ = 0;  // 0: the socket takes what we send
-    bool receiving_ = false, dirty_ = false, answering_ = false, input_ended_ = false, removed_ = false;
+    bool receiving_ = false, dirty_ = false, answering_ = false, input_ended_ = false, removed_ = false,
+         resting_ = false;
     std::atomic<bool> closed_ = false;
 };
 

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "nbdserver/locks/notify.h"
 #include "nbdserver/locks/sandbox.h"
 #include "nbdserver/server.h"
+#include "nbdserver/takeover.h"
 #include "nbdserver/watch/control.h"
 
 namespace {
@@ -35,7 +37,7 @@ struct Options {
     std::vector<std::string> specs;
     hyper::CatalogOptions catalog;
     std::vector<std::string> sockets, networks;
-    std::string tls_certificates, tls_psk, rules, control, trace;
+    std::string tls_certificates, tls_psk, rules, control, trace, takeover;
     bool writing = false;
     unsigned threads = std::max(1u, std::thread::hardware_concurrency());
 };
@@ -61,12 +63,19 @@ Result<Locks> load_locks(const Options& options) {
     return locks;
 }
 
-Result<std::vector<hyper::Listener>> open_listeners(const Options& options) {
+// Those of `takeover`, if there is one, where they are what the options ask for.
+Result<std::vector<hyper::Listener>> open_listeners(const Options& options, hyper::nbd::Takeover* takeover) {
     auto inherited = TRY(hyper::take_inherited());
     std::vector<hyper::Listener> listeners = std::move(inherited.listeners);
-    for (const std::string& path : options.sockets) listeners.push_back(TRY(hyper::listen_unix(path)));
+    auto add = [&](std::vector<hyper::Listener> more) {
+        for (hyper::Listener& listener : more) listeners.push_back(std::move(listener));
+        return !more.empty();
+    };
+    if (takeover != nullptr && listeners.empty()) add(takeover->take_inherited());
+    for (const std::string& path : options.sockets)
+        if (takeover == nullptr || !add(takeover->take("", path))) listeners.push_back(TRY(hyper::listen_unix(path)));
     for (const std::string& where : options.networks)
-        for (hyper::Listener& listener : TRY(hyper::listen_network(where))) listeners.push_back(std::move(listener));
+        if (takeover == nullptr || !add(takeover->take(where, ""))) add(TRY(hyper::listen_network(where)));
     if (listeners.empty()) return hyper::fail(EINVAL, "nowhere to listen (try --socket PATH, or --listen HOST:PORT with TLS)");
     bool remote = std::ranges::any_of(listeners, &hyper::Listener::remote);
     bool tls = !options.tls_certificates.empty() || !options.tls_psk.empty();
@@ -75,6 +84,17 @@ Result<std::vector<hyper::Listener>> open_listeners(const Options& options) {
     if (remote && options.rules.empty())
         return hyper::fail(EINVAL, "a network socket needs rules that say who may see what (try --rules FILE)");
     return listeners;
+}
+
+// From the moment that the old server accepts nobody any more.
+void own_paths(const Options& options, std::vector<hyper::Listener>& listeners, hyper::Listener& offer) {
+    auto own = [](hyper::Listener& listener, const std::string& path) {
+        if (auto owned = listener.own_path(path); !owned) hyper::log_warning("{}", owned.error().message);
+    };
+    own(offer, options.takeover);
+    for (const std::string& path : options.sockets)
+        for (hyper::Listener& listener : listeners)
+            if (listener.path().empty() && listener.text() == "unix " + path) own(listener, path);
 }
 
 void say(const Result<void>& told) {
@@ -116,6 +136,7 @@ hyper::SandboxPaths needed_paths(const Options& options) {
         if (!path.empty()) paths.read.push_back(place_of(path));
     for (const std::string& path : options.sockets) paths.remove.push_back(place_of(path));
     if (!options.control.empty()) paths.write.push_back(place_of(options.control));
+    if (!options.takeover.empty()) paths.remove.push_back(place_of(options.takeover));
     if (!options.trace.empty()) paths.write.push_back(place_of(options.trace));
     return paths;
 }
@@ -139,7 +160,17 @@ int serve(const Options& options) {
     if (!catalog) return fail(catalog.error().message);
     for (const hyper::Disk& disk : (*catalog)->disks())
         if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
-    auto listeners = open_listeners(options);
+    std::unique_ptr<hyper::nbd::Takeover> takeover;
+    std::optional<hyper::Listener> offer_listener;
+    if (!options.takeover.empty()) {
+        auto asked = hyper::nbd::Takeover::ask(options.takeover);
+        if (!asked) return fail(asked.error().message);
+        takeover = std::move(*asked);
+        auto listener = takeover ? takeover->take_offer() : hyper::listen_unix(options.takeover);
+        if (!listener) return fail(listener.error().message);
+        offer_listener.emplace(std::move(*listener));
+    }
+    auto listeners = open_listeners(options, takeover.get());
     if (!listeners) return fail(listeners.error().message);
     // The control socket's folder, which it could not make any more.
     if (!options.control.empty())
@@ -158,20 +189,46 @@ int serve(const Options& options) {
     if (!server) return fail(server.error().message);
     auto directory = std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing);
     std::unique_ptr<hyper::watch::Control> control;
-    if (!options.control.empty()) {
-        auto started = hyper::watch::Control::start(options.control, watchers.registry,
-                                                    [&] { return offered(**catalog, options.writing); });
+    auto list = [&] { return offered(**catalog, options.writing); };
+    hyper::UniqueFd taken_control;
+    if (takeover && !options.control.empty()) taken_control = takeover->take_control(options.control);
+    if (!options.control.empty() && !taken_control) {
+        auto started = hyper::watch::Control::start(options.control, watchers.registry, list);
         if (!started) return fail(started.error().message);
         control = std::move(*started);
     }
     // Local clients are known by their user, all others by TLS.
     auto local = std::make_shared<hyper::nbd::Door>(directory, locks->rules, nullptr);
     auto remote = std::make_shared<hyper::nbd::Door>(directory, locks->rules, locks->credentials);
+    if (auto confined = hyper::confine_calls(); !confined) return fail(confined.error().message);
+    if (takeover) {
+        if (auto begun = takeover->begin(*directory); !begun) return fail(begun.error().message);
+        own_paths(options, *listeners, *offer_listener);
+    }
     for (hyper::Listener& listener : *listeners) {
         auto& door = listener.remote() ? remote : local;
         (*server)->listen(std::move(listener), door);
     }
-    if (auto confined = hyper::confine_calls(); !confined) return fail(confined.error().message);
+    if (takeover) {
+        auto count = takeover->receive(**server, local, *directory);
+        if (count)
+            hyper::log_info("took over {} clients", *count);
+        else
+            hyper::log_warning("{}; what had not come over by then did not", count.error().message);
+        if (taken_control) {
+            auto adopted = hyper::watch::Control::adopt(taken_control.release(), options.control, watchers.registry, list);
+            if (!adopted) return fail(adopted.error().message);
+            control = std::move(*adopted);
+        }
+        takeover.reset();
+    }
+    std::unique_ptr<hyper::nbd::TakeoverOffer> offer;
+    if (offer_listener) {
+        auto ended = [thread = ::pthread_self()] { ::pthread_kill(thread, SIGTERM); };
+        auto started = hyper::nbd::TakeoverOffer::start(std::move(*offer_listener), **server, *directory, control.get(), options.control, ended);
+        if (!started) return fail(started.error().message);
+        offer = std::move(*started);
+    }
     say(hyper::notify_ready("serving"));
 
     for (;;) {
@@ -190,6 +247,7 @@ int serve(const Options& options) {
         say(hyper::notify_ready("serving"));
     }
     say(hyper::notify_stopping());
+    offer.reset();
     (*server)->stop();
     return exit_ok;
 }
@@ -217,6 +275,8 @@ int main(int argc, char** argv) {
     app.add_flag("--rw", options.writing, "Raw images can be written");
     app.add_option("--control", options.control, "Answer hyperctl export on this Unix socket")->type_name("PATH");
     app.add_option("--trace", options.trace, "Write every request to this file")->type_name("FILE");
+    app.add_option("--takeover", options.takeover, "Take over from the server that offers itself on this socket, and offer too")
+        ->type_name("PATH");
     app.add_option("--threads", options.threads, "Event loops (default: one a processor)")->check(CLI::Range(1, 64));
     app.add_option("--format", format, "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
     app.add_option("--cluster-size", options.catalog.cluster_bytes, "Cluster size of qcow2 exports (default: 64k)")

@@ -90,6 +90,16 @@ void Loop::add(std::shared_ptr<Connection> connection) {
         key->start();
 }
 
+void Loop::pause(std::function<void(Connection&)> rested) {
+    rested_ = std::move(rested);
+    for (auto& [connection, owned] : connections_) connection->pause();
+}
+
+void Loop::resume() {
+    rested_ = nullptr;
+    for (auto& [connection, owned] : connections_) connection->resume();
+}
+
 void Loop::later(Connection& connection) {
     if (connection.set_dirty()) dirty_.push_back(&connection);
 }

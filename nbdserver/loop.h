@@ -44,6 +44,13 @@ class Loop {
     // Has `work` done by the loop's thread. Thread-safe.
     void post(std::function<void()> work);
 
+    // Connections without TLS begin no request from now on; `rested` is called with each that has come to rest. Until
+    // resume().
+    void pause(std::function<void(Connection&)> rested);
+    void resume();
+    bool pausing() const { return rested_ != nullptr; }
+    void rested(Connection& connection) { rested_(connection); }
+
     void add(std::shared_ptr<Connection> connection);
     const std::unordered_map<Connection*, std::shared_ptr<Connection>>& connections() const { return connections_; }
 
@@ -99,6 +106,7 @@ class Loop {
     Clock clock_{*this};
     uint64_t now_ns_ = 0;
     bool stopping_ = false;
+    std::function<void(Connection&)> rested_;
     std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
     std::vector<Connection*> dirty_, gone_;
     std::deque<Connection*> waiting_;

@@ -228,7 +228,7 @@ bool Transmission::take(std::span<const std::byte>& input) {
             if (!take_payload(input)) return false;
             continue;
         }
-        if (backlogged()) return false;
+        if (backlogged() || connection_.pausing()) return false;
         std::span<const std::byte> header;
         if (header_filled_ == 0 && input.size() >= header_bytes) {
             header = input.first(header_bytes);

@@ -62,6 +62,11 @@ class Transmission {
     // The client said goodbye, or something without sense.
     bool disconnected() const { return disconnected_; }
     bool idle() const { return jobs_ == 0; }
+    // Whether the data of a write is arriving.
+    bool in_payload() const { return payload_left_ > 0; }
+    const Session& session() const { return session_; }
+    // The start of a request whose rest has not arrived.
+    std::span<const std::byte> begun_header() const { return std::span(header_).first(header_filled_); }
 
   private:
     struct Job {

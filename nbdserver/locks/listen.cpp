@@ -120,7 +120,7 @@ Result<std::vector<Listener>> listen_vsock(std::string_view where) {
     UniqueFd fd =
         TRY(bound_and_listening(reinterpret_cast<sockaddr*>(&address), sizeof address, where));
     std::vector<Listener> listeners;
-    listeners.push_back(TRY(Listener::adopt(std::move(fd), "")));
+    listeners.push_back(TRY(Listener::adopt(std::move(fd), std::string(where))));
     return listeners;
 }
 
@@ -283,7 +283,7 @@ Result<std::vector<Listener>> listen_network(std::string_view where) {
     for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
         if (at->ai_family != AF_INET && at->ai_family != AF_INET6) continue;
         UniqueFd fd = TRY(bound_and_listening(at->ai_addr, at->ai_addrlen, where));
-        listeners.push_back(TRY(Listener::adopt(std::move(fd), "")));
+        listeners.push_back(TRY(Listener::adopt(std::move(fd), std::string(where))));
     }
     if (listeners.empty()) return fail(ENOENT, "listen at {}: {} has no address", where, host);
     return listeners;

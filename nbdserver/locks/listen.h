@@ -34,6 +34,7 @@ class Listener {
     int fd() const { return fd_.get(); }
     // "unix /run/hyper/nbd.sock", "192.0.2.1:10809", "[::]:10809", "vsock any:10809"
     const std::string& text() const { return text_; }
+    // What a service manager calls it, which has no ":"; WHERE of listen_network(); else empty.
     const std::string& name() const { return name_; }
     bool remote() const { return remote_; }  // not a Unix socket, so TLS is a must
     // Empty for a socket whose path this process does not remove.

@@ -176,6 +176,11 @@ class ListeningControl : public Control {
         if (::lstat(path_.c_str(), &status) == 0 && status.st_ino == inode_)
             ::unlink(path_.c_str());
     }
+    int fd() const override { return listener_.get(); }
+    void leave() override {
+        ::eventfd_write(stop_.get(), 1);
+        inode_ = 0;
+    }
 
   private:
     void serve() {
@@ -202,16 +207,24 @@ class ListeningControl : public Control {
     std::thread thread_;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<Control>> Control::start(const std::string& path, Registry& registry,
-                                                OfferedList offered) {
-    Fd listener = TRY(listen_on(path));
+Result<std::unique_ptr<Control>> make(Fd listener, const std::string& path, Registry& registry, OfferedList offered) {
     Fd stop(::eventfd(0, EFD_CLOEXEC));
     if (stop.get() < 0)
         return fail(errno, "control socket {}: eventfd: {}", path, errno_text(errno));
     return std::make_unique<ListeningControl>(path, std::move(listener), std::move(stop), registry,
                                               std::move(offered));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Control>> Control::start(const std::string& path, Registry& registry,
+                                                OfferedList offered) {
+    Fd listener = TRY(listen_on(path));
+    return make(std::move(listener), path, registry, std::move(offered));
+}
+
+Result<std::unique_ptr<Control>> Control::adopt(int fd, const std::string& path, Registry& registry, OfferedList offered) {
+    return make(Fd(fd), path, registry, std::move(offered));
 }
 
 }  // namespace hyper::watch

@@ -28,6 +28,11 @@ class Control {
     // says.
     static Result<std::unique_ptr<Control>> start(const std::string& path, Registry& registry,
                                                   OfferedList offered);
+    // The listening socket of another process's Control, which calls leave().
+    static Result<std::unique_ptr<Control>> adopt(int fd, const std::string& path, Registry& registry, OfferedList offered);
+    virtual int fd() const = 0;
+    // Answers no more, and leaves the socket at its path: it is another process's now.
+    virtual void leave() = 0;
     // Waits for the request that is being served, at most as long as the limits above say. The
     // socket is removed.
     virtual ~Control() = default;
