@@ -182,7 +182,8 @@ TEST_F(RingTest, accepts_many_connections_until_it_is_cancelled) {
 
 TEST_F(RingTest, a_deadline_that_has_passed_ends_the_wait) {
     Heard heard;
-    ring_->wait_until_monotonic(heard, 1);
+    Ring::Deadline deadline{0, 1};
+    ring_->wait_until(heard, deadline);
     EXPECT_EQ(wait(heard).result, -ETIME);
 }
 
