@@ -28,7 +28,7 @@ class Ring {
     // What one receive() can bring, and how many such buffers all sockets of the ring share. Few and large: a large write comes
     // in one piece, and who finds no buffer waits for the next.
     static constexpr size_t receive_bytes_max = 256 << 10;
-    static constexpr unsigned receive_buffers = 16;
+    static constexpr unsigned receive_buffers = 32;
 
     // Errors: what io_uring_setup(2) gives where the kernel is older than 5.19, or a sandbox forbids it.
     static Result<std::unique_ptr<Ring>> make();

@@ -47,7 +47,9 @@ Result<std::shared_ptr<const WritableFile>> WritableFile::with_present_size() co
     int fd = ::fcntl(file_->fd(), F_DUPFD_CLOEXEC, 0);
     if (fd < 0) return fail(errno, "{}: {}", file_->path(), errno_text(errno));
     auto file = TRY(File::adopt(fd, file_->path(), file_->io()));
-    return std::shared_ptr<const WritableFile>(new WritableFile(std::move(file)));
+    std::shared_ptr<WritableFile> same(new WritableFile(std::move(file)));
+    same->lost_ = lost_;
+    return same;
 }
 
 Result<void> WritableFile::zero(uint64_t offset, uint64_t length, bool keep_allocated, bool fast) const {
@@ -70,7 +72,9 @@ Result<void> WritableFile::trim(uint64_t offset, uint64_t length) const {
 }
 
 Result<void> WritableFile::flush() const {
-    if (::fdatasync(fd()) != 0) return fail(errno, "{}: flush: {}", file_->path(), errno_text(errno));
+    if (::fdatasync(fd()) != 0) may_have_lost(errno);
+    if (int error = *lost_; error != 0)
+        return fail(error, "{}: flush: {}; what was written since the last flush may be lost", file_->path(), errno_text(error));
     return {};
 }
 

@@ -2,6 +2,7 @@
 // A local file or block device that is held open for writing in place: a raw disk.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,14 +34,18 @@ class WritableFile {
     Result<void> zero(uint64_t offset, uint64_t length, bool keep_allocated, bool fast) const;
     // The content of the range does not matter any more; where the file system cannot free it, nothing happens.
     Result<void> trim(uint64_t offset, uint64_t length) const;
-    // What was written before is on the disk, on return.
+    // What was written before is on the disk, on return. The kernel tells a failure once, to one of those who ask; here, once
+    // something may be lost, every flush fails until the file is opened anew.
     Result<void> flush() const;
+    // A write that was to be durable has failed: the kernel may have told of earlier ones by it.
+    void may_have_lost(int error) const { *lost_ = error; }
 
   private:
     explicit WritableFile(std::shared_ptr<const File> file) : file_(std::move(file)) {}
     Result<void> write_zeros(uint64_t offset, uint64_t length) const;
 
     std::shared_ptr<const File> file_;
+    std::shared_ptr<std::atomic<int>> lost_ = std::make_shared<std::atomic<int>>(0);  // an errno
 };
 
 }  // namespace hyper

@@ -56,6 +56,7 @@ class Buffer {
     }
 
     std::byte* data() const { return memory_; }
+    size_t capacity() const { return capacity_; }
     explicit operator bool() const { return memory_ != nullptr; }
 
   private:

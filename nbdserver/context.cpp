@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
+
 #include <algorithm>
 
 #include "blockengine/base/bytes.h"
@@ -39,6 +41,9 @@ class Depth : public Context {
         for (uint64_t end = offset + length; offset < end; offset += pieces.length()) {
             pieces.clear();
             TRY(image_->map(offset, std::min(window_bytes, end - offset), pieces));
+            if (pieces.length() == 0 || pieces.length() > end - offset)
+                return fail(EIO, "layers of {} bytes at offset {}: the source answers for {} bytes", end - offset, offset,
+                            pieces.length());
             for (const Piece& piece : pieces.pieces()) {
                 if (run > 0 && depth != piece.depth) {
                     if (!visit(run, depth)) return {};

@@ -119,6 +119,12 @@ void Loop::finish_turn() {
         Connection* connection = waiting_.front();
         waiting_.pop_front();
         connection->finish_turn();
+        // Who still waits stays the first.
+        if (!waiting_.empty() && waiting_.back() == connection) {
+            waiting_.pop_back();
+            waiting_.push_front(connection);
+            break;
+        }
     }
     for (Connection* connection : gone_) {
         std::erase(dirty_, connection);

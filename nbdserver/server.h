@@ -60,8 +60,8 @@ class Server {
     void add(Loop& loop, const Peer& peer, std::function<Connection*()> make);
 
     Watchers& watchers_;
-    Workers workers_;
     std::vector<std::unique_ptr<Loop>> loops_;
+    Workers workers_;  // after the loops, so that it ends before them: it posts to them
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     std::vector<std::thread> threads_;
     std::atomic<size_t> next_loop_ = 0;

@@ -97,7 +97,8 @@ watch::Command counted_as(uint16_t type) {
 
 int code_of(const Result<void>& result) {
     if (result) return 0;
-    log_warning("{}", result.error().message);
+    // Fast zeroing that is not to be had is an answer, and no failure.
+    if (result.error().code != ENOTSUP) log_warning("{}", result.error().message);
     return result.error().code;
 }
 
@@ -215,7 +216,12 @@ void Transmission::retire(Job& job) {
 
 // Taking requests in.
 
-bool Transmission::backlogged() const {
+bool Transmission::backlogged() {
+    Loop& loop = connection_.loop();
+    if (in_flight_bytes_ > 0 && loop.buffers().used_bytes() > Loop::in_flight_bytes_max) {
+        loop.wait_for_memory(connection_);
+        return true;
+    }
     return !reads_.empty() || jobs_ + connection_.output().items() >= jobs_max || in_flight_bytes_ >= in_flight_bytes_max;
 }
 
@@ -280,14 +286,19 @@ void Transmission::end_input() {
     Job& job = *payload_job_;
     payload_job_ = nullptr;
     payload_left_ = 0;
-    if (gathering_ != nullptr) {
-        in_flight_bytes_ -= gathering_->length;
-        --job.parts;
-        recycle(*std::exchange(gathering_, nullptr));
-    }
+    drop_gathering();
+    if (job.error == 0) job.error = ECANCELED;
     // What its workers write still ends.
     job.cursor = end_of(job);
     if (job.parts == 0) retire(job);
+}
+
+// A part that is not full yet, of a write that goes no further.
+void Transmission::drop_gathering() {
+    if (gathering_ == nullptr) return;
+    in_flight_bytes_ -= gathering_->length;
+    --gathering_->job->parts;
+    recycle(*std::exchange(gathering_, nullptr));
 }
 
 // Reads.
@@ -482,6 +493,7 @@ bool Transmission::take_payload(std::span<const std::byte>& input) {
     if (job.error == 0 && payload_by_worker_) {
         if (!gather_payload(input)) return false;
     } else {
+        drop_gathering();  // an earlier part may have failed meanwhile
         size_t taken = std::min<uint64_t>(payload_left_, input.size());
         payload_left_ -= taken;
         if (job.error == 0) write_payload(input.first(taken));
@@ -533,7 +545,7 @@ int Transmission::write_now(uint64_t offset, std::span<const std::byte> first, s
 bool Transmission::gather_payload(std::span<const std::byte>& input) {
     Job& job = *payload_job_;
     if (gathering_ == nullptr) {
-        auto length = static_cast<uint32_t>(std::min<uint64_t>(payload_left_, part_bytes));
+        auto length = static_cast<uint32_t>(std::min<uint64_t>(payload_left_, part_bytes - job.cursor % block_bytes));
         if (!may_hold(length)) return false;
         gathering_ = &new_part(job, job.cursor, length);
         gathered_ = 0;
@@ -556,6 +568,7 @@ void Transmission::let_worker_write(Part& part) {
         int error = connection_.closed()
                         ? ECANCELED
                         : write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
+        if (error != 0 && error != ECANCELED && durable) exported->writable->may_have_lost(error);
         if (error != 0 && error != ECANCELED)
             log_warning("{}: write {} bytes at offset {}: {}", exported->name, part.length, part.offset, errno_text(error));
         connection_.loop().post([this, &part, error] {
@@ -609,11 +622,12 @@ void Transmission::let_worker_tell(Job& job) {
                 auto bytes = static_cast<uint32_t>(payload.size());
                 Buffer body = connection_.loop().buffers().take(bytes);
                 std::memcpy(body.data(), payload.data(), bytes);
-                in_flight_bytes_ += bytes;
+                auto held = static_cast<uint32_t>(body.capacity());
+                in_flight_bytes_ += held;
                 connection_.output().add({.head = chunk_head(session_.mode, job.request, type, done, bytes),
                                           .body = std::move(body),
                                           .body_bytes = bytes,
-                                          .charge = bytes});
+                                          .charge = held});
             }
             job.error = told->error;
             if (told->error != 0)

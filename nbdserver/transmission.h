@@ -102,7 +102,7 @@ class Transmission {
     // A read whose reply is to be in one.
     bool in_one(const Job& job) const { return session_.mode == Mode::simple || (job.request.flags & FLAG_DF) != 0; }
 
-    bool backlogged() const;
+    bool backlogged();
     void begin(const Request& request);
     void answer(Job& job, const ReplyHead& head);
     void retire(Job& job);
@@ -120,6 +120,7 @@ class Transmission {
     bool take_payload(std::span<const std::byte>& input);
     void write_payload(std::span<const std::byte> data);
     int write_now(uint64_t offset, std::span<const std::byte> first, std::span<const std::byte> second);
+    void drop_gathering();
     bool gather_payload(std::span<const std::byte>& input);
     void let_worker_write(Part& part);
 

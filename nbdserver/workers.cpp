@@ -5,7 +5,7 @@
 
 namespace hyper::nbd {
 
-Workers::Workers(unsigned threads) {
+Workers::Workers(unsigned threads) : running_max_(threads > 1 ? threads / 2 : 1) {
     for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 
@@ -18,12 +18,12 @@ Workers::~Workers() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-void Workers::submit(const void* client, std::function<void()> work) {
+void Workers::submit(const void* key, std::function<void()> work) {
     {
         std::lock_guard lock(mutex_);
-        auto& queue = queues_[client];
-        if (queue.empty()) turns_.push_back(client);
-        queue.push_back(std::move(work));
+        Client& client = clients_[key];
+        if (client.queue.empty() && client.running < running_max_) turns_.push_back(key);
+        client.queue.push_back(std::move(work));
     }
     wake_.notify_one();
 }
@@ -33,19 +33,25 @@ void Workers::run() {
     for (;;) {
         wake_.wait(lock, [this] { return stopping_ || !turns_.empty(); });
         if (stopping_) return;
-        const void* client = turns_.front();
+        const void* key = turns_.front();
         turns_.pop_front();
-        auto at = queues_.find(client);
-        std::function<void()> work = std::move(at->second.front());
-        at->second.pop_front();
-        if (at->second.empty())
-            queues_.erase(at);
-        else
-            turns_.push_back(client);
+        Client& client = clients_[key];
+        std::function<void()> work = std::move(client.queue.front());
+        client.queue.pop_front();
+        ++client.running;
+        if (!client.queue.empty() && client.running < running_max_) turns_.push_back(key);
         lock.unlock();
         work();
         work = nullptr;
         lock.lock();
+        // What is queued while a client has all that it may have waits for one of these to end.
+        Client& after = clients_[key];
+        bool was_full = after.running-- == running_max_;
+        if (was_full && !after.queue.empty()) {
+            turns_.push_back(key);
+            wake_.notify_one();
+        }
+        if (after.running == 0 && after.queue.empty()) clients_.erase(key);
     }
 }
 

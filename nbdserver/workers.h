@@ -13,8 +13,8 @@
 
 namespace hyper::nbd {
 
-// Thread-safe. Clients take turns, so that one with much to do does not keep the others waiting. How much is queued is
-// bounded by those who submit (requests in flight are).
+// Thread-safe. Clients take turns, and one has at most half of the threads at a time, so that one with much to do does not keep
+// the others waiting. How much is queued is bounded by those who submit (requests in flight are).
 class Workers {
   public:
     explicit Workers(unsigned threads);
@@ -29,8 +29,13 @@ class Workers {
 
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::unordered_map<const void*, std::deque<std::function<void()>>> queues_;  // guarded by mutex_; none is empty
-    std::deque<const void*> turns_;  // guarded by mutex_; the keys of queues_
+    struct Client {
+        std::deque<std::function<void()>> queue;
+        unsigned running = 0;
+    };
+    std::unordered_map<const void*, Client> clients_;  // guarded by mutex_; those with something queued or running
+    std::deque<const void*> turns_;  // guarded by mutex_; who has something queued, and may have more running
+    const unsigned running_max_;     // of one client
     bool stopping_ = false;          // guarded by mutex_
     std::vector<std::thread> threads_;
 };
