@@ -26,12 +26,12 @@ TEST(Workers, clients_take_turns) {
     EXPECT_EQ(order, "ababa");
 }
 
-TEST(Workers, work_runs_on_all_threads_at_once) {
+TEST(Workers, work_of_one_client_runs_on_half_of_the_threads_at_once) {
     std::promise<void> first, second;
-    int a;
-    Workers workers(2);
-    std::promise<void> both;
-    // Each waits for the other, though they are of one client.
+    int a, b;
+    Workers workers(4);
+    std::promise<void> both, third;
+    // Each waits for the other.
     workers.submit(&a, [&] {
         first.set_value();
         second.get_future().wait();
@@ -42,6 +42,16 @@ TEST(Workers, work_runs_on_all_threads_at_once) {
         second.set_value();
     });
     both.get_future().wait();
+
+    // Two of a wait for b, which has a thread left although more of a is queued.
+    std::shared_future<void> go(third.get_future());
+    std::promise<void> done;
+    for (int i = 0; i < 4; ++i) workers.submit(&a, [&, i] {
+            go.wait();
+            if (i == 3) done.set_value();
+        });
+    workers.submit(&b, [&] { third.set_value(); });
+    done.get_future().wait();
 }
 
 TEST(Workers, end_though_there_is_always_something_queued) {
