@@ -18,6 +18,9 @@
 #include "blockengine/base/log.h"
 #include "nbdserver/locks/landlock.h"
 
+// libseccomp's macros leave out the second datum of a comparison, which clang warns of.
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 namespace hyper {
 
 namespace {
