@@ -71,8 +71,12 @@ Result<void> WritableFile::trim(uint64_t offset, uint64_t length) const {
     return {};
 }
 
+void WritableFile::durable_write_failed(int error) const {
+    if (error != ENOSPC && error != EDQUOT && error != EFBIG) *lost_ = error;
+}
+
 Result<void> WritableFile::flush() const {
-    if (::fdatasync(fd()) != 0) may_have_lost(errno);
+    if (::fdatasync(fd()) != 0) *lost_ = errno;
     if (int error = *lost_; error != 0)
         return fail(error, "{}: flush: {}; what was written since the last flush may be lost", file_->path(), errno_text(error));
     return {};

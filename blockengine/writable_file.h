@@ -37,8 +37,11 @@ class WritableFile {
     // What was written before is on the disk, on return. The kernel tells a failure once, to one of those who ask; here, once
     // something may be lost, every flush fails until the file is opened anew.
     Result<void> flush() const;
-    // A write that was to be durable has failed: the kernel may have told of earlier ones by it.
-    void may_have_lost(int error) const { *lost_ = error; }
+    // A write that was to be durable has failed. The kernel may have told of earlier ones by that, unless it only refused
+    // the write for want of room.
+    void durable_write_failed(int error) const;
+    // Whether what was written may be lost.
+    bool lost() const { return *lost_ != 0; }
 
   private:
     explicit WritableFile(std::shared_ptr<const File> file) : file_(std::move(file)) {}

@@ -63,7 +63,8 @@ std::vector<std::shared_ptr<const WritableFile>> CatalogDirectory::written() {
     return files;
 }
 
-// All connections share one, which is kept: its lock is the process's. A file that was replaced is opened anew.
+// All connections share one, which is kept: its lock is the process's. A file that was replaced is opened anew, and one that
+// may have lost writes, once nobody is left who should hear of that.
 Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(const std::string& path) {
     std::lock_guard lock(mutex_);
     struct stat status {};
@@ -76,6 +77,7 @@ Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(c
         held = std::move(*adopted);
         adopted_.erase(adopted);
     }
+    if (held && held->lost() && held.use_count() == 1) held = nullptr;
     if (same(held)) {
         bool resized = S_ISREG(status.st_mode) && static_cast<uint64_t>(status.st_size) != held->file()->size_bytes();
         if (resized) held = TRY(held->with_present_size());

@@ -568,7 +568,7 @@ void Transmission::let_worker_write(Part& part) {
         int error = connection_.closed()
                         ? ECANCELED
                         : write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
-        if (error != 0 && error != ECANCELED && durable) exported->writable->may_have_lost(error);
+        if (error != 0 && error != ECANCELED && durable) exported->writable->durable_write_failed(error);
         if (error != 0 && error != ECANCELED)
             log_warning("{}: write {} bytes at offset {}: {}", exported->name, part.length, part.offset, errno_text(error));
         connection_.loop().post([this, &part, error] {
