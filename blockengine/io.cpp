@@ -148,6 +148,7 @@ class UringIo : public Io {
 
 NoWait::NoWait() { ++no_wait_depth; }
 NoWait::~NoWait() { --no_wait_depth; }
+bool no_wait_asked() { return no_wait_depth > 0; }
 
 std::unique_ptr<Io> make_pread_io() { return std::make_unique<PreadIo>(); }
 

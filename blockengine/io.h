@@ -38,6 +38,8 @@ class NoWait {
     NoWait(const NoWait&) = delete;
     NoWait& operator=(const NoWait&) = delete;
 };
+// Whether one lives in this thread: for what reads by other means than Io.
+bool no_wait_asked();
 
 // EAGAIN stays what it is, so that a loop learns it; for a reader everything else that fails is EIO.
 inline int read_error_code(int error) { return error == EAGAIN ? EAGAIN : EIO; }

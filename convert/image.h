@@ -40,7 +40,8 @@ class Image : public Source {
     const std::vector<std::string>& data_paths() const { return data_paths_; }
 
   protected:
-    explicit Image(const File& file) : path_(file.path()), identity_(identity_of(file)) {}
+    explicit Image(const File& file) : Image(file.path(), identity_of(file)) {}
+    Image(std::string path, const Identity& identity) : path_(std::move(path)), identity_(identity) {}
 
     std::string path_;
     uint64_t size_bytes_ = 0;
@@ -53,7 +54,7 @@ class Image : public Source {
 struct OpenOptions {
     // Without it the file name decides; a file whose magic says otherwise is refused. Raw is never probed.
     std::optional<Format> format;
-    // An internal snapshot's name (qcow2); empty for the present state.
+    // An internal snapshot's name (qcow2), or a volume's generation (convert/volume/volume.h); empty for the present state.
     std::string snapshot;
     // Where images may refer to, besides their own folder.
     std::vector<std::string> allowed_dirs;

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/base/unique_fd.h"
 #include "catalog/catalog.h"
 #include "nbdserver/export.h"
-#include "nbdserver/locks/unique_fd.h"
 
 namespace hyper::nbd {
 
