@@ -25,19 +25,30 @@ namespace hyper {
 
 namespace {
 
-void pread_fully(ReadOp& op) {
-    std::span<std::byte> rest = op.buffer;
-    uint64_t offset = op.offset;
+ssize_t move_some(const ReadOp& op) {
+    return ::pread(op.fd, op.buffer.data(), op.buffer.size(), static_cast<off_t>(op.offset));
+}
+ssize_t move_some(const WriteOp& op) {
+    return ::pwrite(op.fd, op.buffer.data(), op.buffer.size(), static_cast<off_t>(op.offset));
+}
+
+template <class Op>
+Op rest_of(const Op& op, size_t done_bytes) {
+    return {op.fd, op.offset + done_bytes, op.buffer.subspan(done_bytes), 0};
+}
+
+// By pread(2) or pwrite(2), as often as it takes.
+template <class Op>
+void move_fully(Op& op) {
     op.error = 0;
-    while (!rest.empty()) {
-        ssize_t got = ::pread(op.fd, rest.data(), rest.size(), static_cast<off_t>(offset));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) {
-            op.error = got < 0 ? errno : EIO;
+    for (Op rest = op; !rest.buffer.empty();) {
+        ssize_t moved = move_some(rest);
+        if (moved < 0 && errno == EINTR) continue;
+        if (moved <= 0) {
+            op.error = moved < 0 ? errno : EIO;
             return;
         }
-        rest = rest.subspan(static_cast<size_t>(got));
-        offset += static_cast<uint64_t>(got);
+        rest = rest_of(rest, static_cast<size_t>(moved));
     }
 }
 
@@ -54,7 +65,17 @@ void read_cached(ReadOp& op) {
 class PreadIo : public Io {
   public:
     void read(std::span<ReadOp> ops) override {
-        for (ReadOp& op : ops) no_wait_depth > 0 ? read_cached(op) : pread_fully(op);
+        for (ReadOp& op : ops) no_wait_depth > 0 ? read_cached(op) : move_fully(op);
+    }
+    void write(std::span<WriteOp> ops) override {
+        for (WriteOp& op : ops) move_fully(op);
+    }
+    int sync(int fd) override {
+        int result;
+        do {
+            result = ::fdatasync(fd);
+        } while (result != 0 && errno == EINTR);
+        return result == 0 ? 0 : errno;
     }
     std::string_view name() const override { return "pread"; }
 };
@@ -64,29 +85,39 @@ constexpr unsigned ring_entries = 64;
 std::atomic<int> fork_generation{0};
 
 // A ring and the thread that owns it. Bound to one thread.
-class ReadRing {
+class BatchRing {
   public:
-    ReadRing() { error_ = -io_uring_queue_init(ring_entries, &ring_, 0); }
-    ~ReadRing() {
+    BatchRing() { error_ = -io_uring_queue_init(ring_entries, &ring_, 0); }
+    ~BatchRing() {
         if (error_ == 0 && generation_ == fork_generation) io_uring_queue_exit(&ring_);
     }
-    ReadRing(const ReadRing&) = delete;
-    ReadRing& operator=(const ReadRing&) = delete;
+    BatchRing(const BatchRing&) = delete;
+    BatchRing& operator=(const BatchRing&) = delete;
 
     int error() const { return error_; }
     bool inherited_by_fork() const { return generation_ != fork_generation; }
 
-    void read(std::span<ReadOp> ops) {
+    // ReadOps or WriteOps.
+    template <class Op>
+    void move(std::span<Op> ops) {
         for (size_t first = 0; first < ops.size(); first += ring_entries)
-            read_wave(ops.subspan(first, std::min<size_t>(ring_entries, ops.size() - first)));
+            move_wave(ops.subspan(first, std::min<size_t>(ring_entries, ops.size() - first)));
     }
 
   private:
-    // All operations go in at once; what comes back short is finished by pread.
-    void read_wave(std::span<ReadOp> ops) {
-        for (ReadOp& op : ops) {
+    static void prepare(io_uring_sqe* entry, const ReadOp& op) {
+        io_uring_prep_read(entry, op.fd, op.buffer.data(), static_cast<unsigned>(op.buffer.size()), op.offset);
+    }
+    static void prepare(io_uring_sqe* entry, const WriteOp& op) {
+        io_uring_prep_write(entry, op.fd, op.buffer.data(), static_cast<unsigned>(op.buffer.size()), op.offset);
+    }
+
+    // All operations go in at once; what comes back short is finished by pread or pwrite.
+    template <class Op>
+    void move_wave(std::span<Op> ops) {
+        for (Op& op : ops) {
             io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-            io_uring_prep_read(entry, op.fd, op.buffer.data(), static_cast<unsigned>(op.buffer.size()), op.offset);
+            prepare(entry, op);
             io_uring_sqe_set_data(entry, &op);
         }
         size_t pending = ops.size();
@@ -96,24 +127,24 @@ class ReadRing {
                 std::abort();  // the kernel rejects the ring itself: buffers in flight cannot be taken back
             io_uring_cqe* done;
             while (pending > 0 && io_uring_peek_cqe(&ring_, &done) == 0) {
-                complete(*static_cast<ReadOp*>(io_uring_cqe_get_data(done)), done->res);
+                complete(*static_cast<Op*>(io_uring_cqe_get_data(done)), done->res);
                 io_uring_cqe_seen(&ring_, done);
                 --pending;
             }
         }
     }
 
-    static void complete(ReadOp& op, int result) {
+    template <class Op>
+    static void complete(Op& op, int result) {
         if (result == static_cast<int>(op.buffer.size())) {
             op.error = 0;
         } else if (result == -EINTR || result == -EAGAIN) {
-            pread_fully(op);
+            move_fully(op);
         } else if (result < 0) {
             op.error = -result;
         } else {
-            ReadOp rest{op.fd, op.offset + static_cast<uint64_t>(result),
-                        op.buffer.subspan(static_cast<size_t>(result)), 0};
-            pread_fully(rest);
+            Op rest = rest_of(op, static_cast<size_t>(result));
+            move_fully(rest);
             op.error = rest.error;
         }
     }
@@ -126,20 +157,28 @@ class ReadRing {
 class UringIo : public Io {
   public:
     void read(std::span<ReadOp> ops) override {
-        ReadRing* ring = ops.size() > 1 && no_wait_depth == 0 ? ring_of_this_thread() : nullptr;
+        BatchRing* ring = ops.size() > 1 && no_wait_depth == 0 ? ring_of_this_thread() : nullptr;
         if (ring != nullptr)
-            ring->read(ops);
+            ring->move(ops);
         else
             one_by_one_.read(ops);
     }
+    void write(std::span<WriteOp> ops) override {
+        BatchRing* ring = ops.size() > 1 ? ring_of_this_thread() : nullptr;
+        if (ring != nullptr)
+            ring->move(ops);
+        else
+            one_by_one_.write(ops);
+    }
+    int sync(int fd) override { return one_by_one_.sync(fd); }
     std::string_view name() const override { return "io_uring"; }
 
   private:
     PreadIo one_by_one_;
 
-    static ReadRing* ring_of_this_thread() {
-        thread_local std::unique_ptr<ReadRing> ring;
-        if (!ring || ring->inherited_by_fork()) ring = std::make_unique<ReadRing>();
+    static BatchRing* ring_of_this_thread() {
+        thread_local std::unique_ptr<BatchRing> ring;
+        if (!ring || ring->inherited_by_fork()) ring = std::make_unique<BatchRing>();
         return ring->error() == 0 ? ring.get() : nullptr;
     }
 };
@@ -155,7 +194,7 @@ std::unique_ptr<Io> make_pread_io() { return std::make_unique<PreadIo>(); }
 std::unique_ptr<Io> make_uring_io(int& why) {
     static const int registered = pthread_atfork(nullptr, nullptr, [] { ++fork_generation; });
     why = registered;
-    if (why == 0) why = ReadRing().error();
+    if (why == 0) why = BatchRing().error();
     if (why != 0) return nullptr;
     return std::make_unique<UringIo>();
 }

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "tests/support/faulty_io.h"
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -60,22 +61,6 @@ TEST(Engine, lets_io_uring_wait_for_a_file) {
     EXPECT_EQ(::fcntl((*file)->fd(), F_GETFL) & O_NONBLOCK, 0);
 }
 
-// The fault-injecting Io: the nth operation from now fails.
-class FaultyIo : public Io {
-  public:
-    void read(std::span<ReadOp> ops) override {
-        inner_->read(ops);
-        for (ReadOp& op : ops)
-            if (countdown_-- == 0) op.error = EIO;
-    }
-    std::string_view name() const override { return "faulty"; }
-    void fail_after(int operations) { countdown_ = operations; }
-
-  private:
-    std::unique_ptr<Io> inner_ = make_pread_io();
-    int countdown_ = -1;
-};
-
 // Every other 4 KiB of a file, so that a large read is many pieces.
 class StripedSource : public Source {
   public:
@@ -95,15 +80,15 @@ class StripedSource : public Source {
 };
 
 TEST(Engine, reports_the_failure_of_any_operation_of_a_batch) {
-    auto io = std::make_unique<FaultyIo>();
-    FaultyIo& faults = *io;
+    auto io = std::make_unique<test::FaultyIo>();
+    test::FaultyIo& faults = *io;
     Engine engine(std::move(io));
     auto file = File::from_bytes(some_bytes(128 * 1024), "memory", engine.io());
     ASSERT_TRUE(file);
     StripedSource source(*file);
     std::vector<std::byte> buffer(source.size_bytes());
-    for (int nth = 0; nth < 16; ++nth) {
-        faults.fail_after(nth);
+    for (uint64_t nth = 0; nth < 16; ++nth) {
+        faults.fail(test::Operation::read, nth);
         EXPECT_FALSE(engine.read(source, 0, buffer)) << "operation " << nth;
         EXPECT_TRUE(engine.read(source, 0, buffer));
     }
@@ -207,17 +192,13 @@ TEST(Engine, gives_many_threads_the_right_bytes) {
     EXPECT_EQ(wrong, 0);
 }
 
-class CountingIo : public Io {
+class CountingIo : public test::PassingIo {
   public:
     void read(std::span<ReadOp> ops) override {
         operations += ops.size();
-        inner_->read(ops);
+        PassingIo::read(ops);
     }
-    std::string_view name() const override { return "counting"; }
     size_t operations = 0;
-
-  private:
-    std::unique_ptr<Io> inner_ = make_pread_io();
 };
 
 // One compressed unit, of which every other 512 bytes are wanted: a child in small clusters over a parent in large ones.

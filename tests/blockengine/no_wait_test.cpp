@@ -8,24 +8,23 @@
 
 #include "blockengine/engine.h"
 #include "convert/image.h"
+#include "tests/support/faulty_io.h"
 #include "tests/support/support.h"
 
 namespace hyper {
 namespace {
 
 // A disk that has to be waited for, while `cold`.
-class ColdIo : public Io {
+class ColdIo : public test::PassingIo {
   public:
     explicit ColdIo(std::shared_ptr<std::atomic<bool>> cold) : cold_(std::move(cold)) {}
     void read(std::span<ReadOp> ops) override {
-        if (!*cold_) return inner_->read(ops);
+        if (!*cold_) return PassingIo::read(ops);
         for (ReadOp& op : ops) op.error = EAGAIN;
     }
-    std::string_view name() const override { return "cold"; }
 
   private:
     std::shared_ptr<std::atomic<bool>> cold_;
-    std::unique_ptr<Io> inner_ = make_pread_io();
 };
 
 // Pieces as text, to be compared.
