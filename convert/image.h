@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/change_map.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
 #include "convert/format.h"
@@ -38,6 +39,8 @@ class Image : public Source {
     const std::shared_ptr<const Image>& parent() const { return parent_; }
     // The files besides path() in which its own data lies: extents, a data file.
     const std::vector<std::string>& data_paths() const { return data_paths_; }
+    // nullptr where nothing is known of earlier states.
+    const std::shared_ptr<const ChangeMap>& changes() const { return changes_; }
 
   protected:
     explicit Image(const File& file) : Image(file.path(), identity_of(file)) {}
@@ -49,6 +52,7 @@ class Image : public Source {
     Identity identity_;  // a chain's covers the parents too: Opening::open_parent's caller mixes theirs in
     std::shared_ptr<const Image> parent_;
     std::vector<std::string> data_paths_;
+    std::shared_ptr<const ChangeMap> changes_;
 };
 
 struct OpenOptions {

@@ -95,7 +95,8 @@ Result<void> VolumeWriter::remove_pruned(uint32_t number) {
         };
         auto list = TRY(index_->runs(number, sequence));
         auto bytes = bytes_of_text(*list);
-        for (const BlockRun& run : TRY(BlockRuns::decode(bytes)).runs())
+        BlockRuns changed = TRY(BlockRuns::decode(bytes));
+        for (const BlockRun& run : changed.runs())
             for (uint64_t block = run.first; block < run.first + run.count; ++block) TRY(remove_of_block(block));
         batch.put_runs(after, next_sequence++, bytes);
         batch.remove_runs(number, sequence);

@@ -192,7 +192,8 @@ Result<BlockRuns> blocks_to_compare(const VolumeWriter& writer, const Source& so
         if (found->entry.codec != BlockCodec::zeros) runs.add(found->block, 1);
         block = found->block + 1;
     }
-    for (const BlockRun& run : TRY(writer.pending_runs()).runs()) runs.add(run.first, run.count);
+    BlockRuns pending = TRY(writer.pending_runs());
+    for (const BlockRun& run : pending.runs()) runs.add(run.first, run.count);
     runs.normalise();
     return runs;
 }

@@ -26,12 +26,14 @@ struct Plan {
 class Sync {
   public:
     Sync(VolumeWriter& writer, const SyncSource& source, const SyncOptions& options)
-        : writer_(writer), source_(source), options_(options), block_bytes_(writer.volume()->block_bytes()) {}
+        : writer_(writer), source_(source), options_(options), block_bytes_(writer.volume()->block_bytes()) {
+        origin_ = source.changes ? Origin{source.changes->disk(), source.changes->change_id()} : Origin{source.name, ""};
+    }
 
     Result<SyncReport> run() {
         auto start = Clock::now();
         SyncReport report;
-        if (source_.source->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", source_.origin.source);
+        if (source_.source->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", origin_.source);
         if (options_.trust) TRY(forget_distrust());
         Plan plan = TRY(make_plan());
         if (plan.why_all.empty()) {
@@ -44,7 +46,7 @@ class Sync {
         report.compared_all = !plan.why_all.empty();
         report.why_all = plan.why_all;
         report.reported_bytes = plan.reported_bytes;
-        VolumeWriter::Progress progress{source_.origin, source_.source->size_bytes(), 0, report.compared_all};
+        VolumeWriter::Progress progress{origin_, source_.source->size_bytes(), 0, report.compared_all};
         if (can_resume(report.compared_all)) {
             progress.next_block = writer_.progress()->next_block;
             report.resumed = true;
@@ -55,7 +57,7 @@ class Sync {
         int64_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
         report.generation = TRY(writer_.commit({.size_bytes = source_.source->size_bytes(),
                                                 .time = options_.time != 0 ? options_.time : now,
-                                                .origin = source_.origin,
+                                                .origin = origin_,
                                                 .draft_id = ""}));
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
         return report;
@@ -82,7 +84,7 @@ class Sync {
     // for what this one is to compare.
     bool can_resume(bool compare_all) const {
         const auto& progress = writer_.progress();
-        return progress && (progress->compared_all || !compare_all) && !source_.origin.change_id.empty() && progress->origin == source_.origin &&
+        return progress && (progress->compared_all || !compare_all) && !origin_.change_id.empty() && progress->origin == origin_ &&
                progress->size_bytes == source_.source->size_bytes();
     }
 
@@ -93,21 +95,22 @@ class Sync {
             plan.runs = TRY(blocks_to_compare(writer_, *source_.source));
             return plan;
         }
-        for (const SyncSource::Run& run : *changed) {
+        for (const ChangedRun& run : *changed) {
             if (!range_within(run.offset, run.length, source_.source->size_bytes()))
-                return fail(EIO, "{}: says that {} bytes at offset {} changed, past its end", source_.origin.source, run.length, run.offset);
+                return fail(EIO, "{}: says that {} bytes at offset {} changed, past its end", origin_.source, run.length, run.offset);
             plan.reported_bytes += run.length;
             if (run.length == 0) continue;
             uint64_t first = run.offset / block_bytes_;
             plan.runs.add(first, divide_up(run.offset + run.length, block_bytes_) - first);
         }
         // An interrupted run may have stored what is not so any more.
-        for (const BlockRun& run : TRY(writer_.pending_runs()).runs()) plan.runs.add(run.first, run.count);
+        BlockRuns pending = TRY(writer_.pending_runs());
+        for (const BlockRun& run : pending.runs()) plan.runs.add(run.first, run.count);
         plan.runs.normalise();
         return plan;
     }
 
-    Result<std::optional<std::vector<SyncSource::Run>>> known_changes(std::string& why_not) {
+    Result<std::optional<std::vector<ChangedRun>>> known_changes(std::string& why_not) {
         auto all = TRY(writer_.volume()->generations());
         if (options_.compare_all) {
             why_not = "it was asked for";
@@ -118,18 +121,18 @@ class Sync {
             return std::nullopt;
         }
         const Generation& base = all.back();
-        if (!source_.changed_since || source_.origin.change_id.empty())
+        if (!source_.changes)
             why_not = "the source keeps no track of changes";
-        else if (base.origin.source != source_.origin.source)
+        else if (base.origin.source != origin_.source)
             why_not = fmt::format("generation {} is of another source ({})", base.number, base.origin.source);
         else if (base.origin.change_id.empty())
             why_not = fmt::format("generation {} has no change id", base.number);
         else if (base.size_bytes != source_.source->size_bytes())
             why_not = fmt::format("the disk had {} bytes and has {}", base.size_bytes, source_.source->size_bytes());
-        else if (auto reason = TRY(writer_.index().get(distrust_name(source_.origin))))
+        else if (auto reason = TRY(writer_.index().get(distrust_name(origin_))))
             why_not = fmt::format("its tracking is not trusted since it was found wrong: {} (--trust to believe it again)", *reason);
         if (!why_not.empty()) return std::nullopt;
-        auto changed = TRY(source_.changed_since(base.origin.change_id));
+        auto changed = TRY(source_.changes->changed_since(base.origin.change_id));
         if (!changed) why_not = fmt::format("the source does not know what changed since \"{}\"", base.origin.change_id);
         return changed;
     }
@@ -156,20 +159,21 @@ class Sync {
     }
 
     Result<void> distrust(const std::string& why) {
-        log_warning("{}: {}; everything is compared", source_.origin.source, why);
+        log_warning("{}: {}; everything is compared", origin_.source, why);
         IndexBatch batch;
-        batch.set(distrust_name(source_.origin), why);
+        batch.set(distrust_name(origin_), why);
         return writer_.index().write(batch, true);
     }
 
     Result<void> forget_distrust() {
         IndexBatch batch;
-        batch.unset(distrust_name(source_.origin));
+        batch.unset(distrust_name(origin_));
         return writer_.index().write(batch, true);
     }
 
     VolumeWriter& writer_;
     const SyncSource& source_;
+    Origin origin_;
     const SyncOptions& options_;
     const uint64_t block_bytes_;
 };

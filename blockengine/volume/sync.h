@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/change_map.h"
 #include "blockengine/source.h"
 #include "blockengine/volume/store_blocks.h"
 #include "blockengine/volume/volume_writer.h"
@@ -19,14 +20,8 @@ namespace hyper {
 // A disk to be synced, at one of its states.
 struct SyncSource {
     std::shared_ptr<const Source> source;
-    // A change id is empty where the source does not know its states apart.
-    Origin origin;
-    struct Run {
-        uint64_t offset, length;
-    };
-    // What changed since that state, in bytes; more than that does no harm. nullopt where the source cannot tell, or is in doubt: then
-    // everything is compared. Empty where it never can.
-    std::function<Result<std::optional<std::vector<Run>>>(const std::string& change_id)> changed_since;
+    std::string name;                          // which disk it is, for ever, where `changes` does not say: "file:/images/web01.qcow2"
+    std::shared_ptr<const ChangeMap> changes;  // nullptr where it keeps no track
 };
 
 struct SyncOptions {

@@ -80,7 +80,8 @@ Result<VolumeInfo> read_volume_info(const std::string& folder) {
 
 Result<std::shared_ptr<Volume>> Volume::open(Engine& engine, const std::string& folder) {
     TRY(read_volume_info(folder));  // for a message about the volume rather than about its index
-    auto volume = TRY(over(engine, folder, TRY(Index::open_to_follow(VolumePaths(folder).index()))));
+    std::shared_ptr<Index> index = TRY(Index::open_to_follow(VolumePaths(folder).index()));
+    auto volume = TRY(over(engine, folder, std::move(index)));
     TRY(volume->refresh());
     return volume;
 }
@@ -95,7 +96,8 @@ Result<std::shared_ptr<Volume>> Volume::over(Engine& engine, const std::string& 
 
 Result<void> Volume::refresh() {
     // Read first. What was told to be committed, and then is not in the index: that was damaged, or is an older copy.
-    auto told = parse_number(TRY(read_small_file(paths_.latest())));
+    std::string text = TRY(read_small_file(paths_.latest()));
+    auto told = parse_number(text);
     TRY(index_->refresh());
     auto all = TRY(generations());
     uint32_t newest = all.empty() ? 0 : all.back().number;

@@ -137,19 +137,23 @@ Result<void> VolumeWriter::check_since_checkpoint() {
     IndexBatch batch;
     uint64_t lost = 0;
     auto cursor = TRY(index_->cursor());
-    TRY(index_->visit_runs(pending_, [&](uint32_t sequence, std::span<const std::byte> bytes) -> Result<void> {
+    auto visited = index_->visit_runs(pending_, [&](uint32_t sequence, std::span<const std::byte> bytes) -> Result<void> {
         if (sequence < checkpoint_) return {};
-        for (const BlockRun& run : TRY(BlockRuns::decode(bytes)).runs())
+        BlockRuns list = TRY(BlockRuns::decode(bytes));
+        for (const BlockRun& run : list.runs())
             for (uint64_t block = run.first; block < run.first + run.count; ++block) {
                 auto found = TRY(cursor->next(block, block + 1, pending_));
                 if (!found || found->generation != pending_) continue;
                 if (judge(*volume_, found->entry).verdict == Verdict::good) continue;
-                batch.put_block(block, pending_, {.codec = BlockCodec::lost});
+                BlockEntry gone;
+                gone.codec = BlockCodec::lost;
+                batch.put_block(block, pending_, gone);
                 ++lost;
                 if (progress_) progress_->next_block = std::min(progress_->next_block, block);
             }
         return {};
-    }));
+    });
+    TRY(std::move(visited));
     if (lost == 0) return {};
     log_warning("{}: {} blocks of an interrupted run did not reach the disk, and will be read again", paths_.folder, lost);
     save_state(batch);
@@ -158,10 +162,12 @@ Result<void> VolumeWriter::check_since_checkpoint() {
 
 Result<BlockRuns> VolumeWriter::pending_runs() const {
     BlockRuns runs;
-    TRY(index_->visit_runs(pending_, [&](uint32_t, std::span<const std::byte> bytes) -> Result<void> {
-        for (const BlockRun& run : TRY(BlockRuns::decode(bytes)).runs()) runs.add(run.first, run.count);
+    auto visited = index_->visit_runs(pending_, [&](uint32_t, std::span<const std::byte> bytes) -> Result<void> {
+        BlockRuns list = TRY(BlockRuns::decode(bytes));
+        for (const BlockRun& run : list.runs()) runs.add(run.first, run.count);
         return {};
-    }));
+    });
+    TRY(std::move(visited));
     runs.normalise();
     return runs;
 }

@@ -61,11 +61,49 @@ class DeltaSource : public Source {
     uint64_t block_bytes_;
 };
 
+class GenerationChanges : public ChangeMap {
+  public:
+    GenerationChanges(std::shared_ptr<const Volume> volume, std::vector<Generation> all, const Generation& generation)
+        : volume_(std::move(volume)), all_(std::move(all)), generation_(generation) {}
+    std::string disk() const override { return "volume:" + hex(volume_->info().id); }
+    std::string change_id() const override { return id_of(generation_); }
+    std::vector<std::string> earlier() const override {
+        std::vector<std::string> names;
+        for (auto one = all_.rbegin(); one != all_.rend(); ++one)
+            if (one->number < generation_.number && one->size_bytes == generation_.size_bytes) names.push_back(std::to_string(one->number));
+        return names;
+    }
+    Result<std::optional<std::vector<ChangedRun>>> changed_since(std::string_view state) const override {
+        auto from = std::ranges::find_if(all_, [&](const Generation& one) { return state == std::to_string(one.number) || state == id_of(one); });
+        if (from == all_.end() || from->number > generation_.number || from->size_bytes != generation_.size_bytes) return std::nullopt;
+        std::vector<ChangedRun> runs;
+        if (from->number == generation_.number) return runs;
+        auto changed = volume_->changed(from->number, generation_.number);
+        if (!changed && changed.error().code == ESTALE) return std::nullopt;
+        if (!changed) return tl::unexpected(changed.error());
+        for (const BlockRun& run : changed->runs()) {
+            uint64_t offset = run.first * volume_->block_bytes();
+            if (offset >= generation_.size_bytes) break;
+            runs.push_back({offset, std::min(run.count * volume_->block_bytes(), generation_.size_bytes - offset)});
+        }
+        return runs;
+    }
+
+  private:
+    static std::string id_of(const Generation& generation) {
+        return fmt::format("{}:{}", generation.number, hex(std::span(generation.root).first(8)));
+    }
+
+    std::shared_ptr<const Volume> volume_;
+    std::vector<Generation> all_;
+    Generation generation_;
+};
+
 class VolumeImage : public Image {
   public:
-    VolumeImage(const Volume& volume, const std::vector<Generation>& all, const Generation& generation,
+    VolumeImage(const std::shared_ptr<const Volume>& volume, const std::vector<Generation>& all, const Generation& generation,
                 std::shared_ptr<const Source> source, std::string_view name)
-        : Image(volume.folder(), identity(generation, name)), source_(std::move(source)) {
+        : Image(volume->folder(), identity(generation, name)), source_(std::move(source)) {
         size_bytes_ = source_->size_bytes();
         info_.format = Format::volume;
         for (const Generation& one : all) info_.snapshots.push_back(std::to_string(one.number));
@@ -73,7 +111,8 @@ class VolumeImage : public Image {
                          {"committed", utc_text(generation.time)},
                          {"root", hex(generation.root)},
                          {"source", generation.origin.source},
-                         {"block size", std::to_string(volume.block_bytes())}};
+                         {"block size", std::to_string(volume->block_bytes())}};
+        if (!parts_of_delta(name)) changes_ = std::make_shared<GenerationChanges>(volume, all, generation);
     }
     Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override { return source_->map(offset, length, out); }
 
@@ -111,7 +150,7 @@ Result<std::shared_ptr<const Image>> open_volume(Engine& engine, const std::stri
         auto changed = TRY(volume->changed(from.number, generation.number));
         source = std::make_shared<DeltaSource>(std::move(source), std::move(changed), volume->block_bytes());
     }
-    return std::make_shared<VolumeImage>(*volume, all, generation, std::move(source), options.snapshot);
+    return std::make_shared<VolumeImage>(volume, all, generation, std::move(source), options.snapshot);
 }
 
 }  // namespace hyper
