@@ -10,6 +10,7 @@
 
 #include "blockengine/base/unique_fd.h"
 #include "catalog/catalog.h"
+#include "nbdserver/dirty_bitmap.h"
 #include "nbdserver/export.h"
 
 namespace hyper::nbd {
@@ -34,6 +35,7 @@ class CatalogDirectory : public Directory {
 
     Catalog& catalog_;
     const bool writing_;
+    const std::shared_ptr<ChangedRuns> changed_runs_ = std::make_shared<ChangedRuns>();
     std::mutex mutex_;
     std::map<std::string, std::shared_ptr<const WritableFile>> written_;  // guarded by mutex_; by path
     std::vector<std::shared_ptr<const WritableFile>> adopted_;                // guarded by mutex_; not in written_ yet
