@@ -26,6 +26,7 @@ Result<std::shared_ptr<const Source>> open_wish(Engine& engine, const ViewWish& 
                                                 uint64_t cluster_bytes) {
     ViewInput input;
     input.identity = image->identity();
+    input.delta = image->delta();
     input.disk = std::move(image);
     input.file_name = std::move(file_name);
     input.engine = &engine;

@@ -4,6 +4,10 @@
 // Design note. In memory there are the allocation index of the disk's clusters and, for each L1 entry, how many L2
 // tables come before its own (4 bytes). Everything else follows: the place of a data cluster is its rank in the index, the
 // guest cluster at a place is select(place). Tables are computed for exactly the bytes that are asked for.
+//
+// Of a delta the view is an overlay, to be put over a copy of the disk's earlier state: changed clusters that hold data are stored,
+// those that are zeros have the zero flag, and the others have no entry. A cluster of which only a part changed is
+// stored whole; the rest of it is the same in both states.
 #include <algorithm>
 #include <cerrno>
 
@@ -59,7 +63,8 @@ class Qcow2View : public Source, public Producer, public std::enable_shared_from
     void produce_l2(uint64_t offset, std::span<std::byte> out) const;
 
     std::shared_ptr<const Source> disk_;
-    std::shared_ptr<const AllocationIndex> index_;  // of clusters
+    std::shared_ptr<const AllocationIndex> index_;  // of clusters that are stored
+    std::shared_ptr<const AllocationIndex> told_;   // of clusters that have an entry: the same, but for a delta
     std::vector<uint32_t> l2_before_;  // for each L1 entry, and one more: L2 tables of the entries before it
     Layout layout_;
     Section sections_[5]{};
@@ -69,8 +74,14 @@ Result<std::shared_ptr<const Source>> Qcow2View::make(const ViewInput& input, ui
     uint64_t disk_bytes = input.disk->size_bytes();
     uint64_t l1_entries = TRY(Layout::l1_entries_of(input.file_name, disk_bytes, cluster_bytes));
     auto view = std::make_shared<Qcow2View>();
-    view->disk_ = input.disk;
-    view->index_ = TRY(AllocationIndex::build(*input.disk, cluster_bytes));
+    if (input.delta) {
+        view->disk_ = input.delta->disk();
+        view->index_ = TRY(AllocationIndex::build(*view->disk_, input.delta->changed(), cluster_bytes));
+        view->told_ = AllocationIndex::touched(disk_bytes, input.delta->changed(), cluster_bytes);
+    } else {
+        view->disk_ = input.disk;
+        view->index_ = view->told_ = TRY(AllocationIndex::build(*input.disk, cluster_bytes));
+    }
     view->layout_.cluster_bytes = cluster_bytes;
     view->count_l2_tables(l1_entries);
     view->layout_ = TRY(Layout::compute(input.file_name, disk_bytes, cluster_bytes, view->l2_before_.back(),
@@ -85,8 +96,8 @@ void Qcow2View::count_l2_tables(uint64_t l1_entries) {
     uint32_t count = 0;
     for (uint64_t i = 0; i < l1_entries; ++i) {
         l2_before_[i] = count;
-        uint64_t first = i * clusters_each, limit = std::min(clusters_each, index_->unit_count() - first);
-        if (index_->allocated(first) || index_->run_length(first, limit) < limit) ++count;
+        uint64_t first = i * clusters_each, limit = std::min(clusters_each, told_->unit_count() - first);
+        if (told_->allocated(first) || told_->run_length(first, limit) < limit) ++count;
     }
     l2_before_[l1_entries] = count;
 }
@@ -179,18 +190,19 @@ void Qcow2View::produce_l2(uint64_t offset, std::span<std::byte> out) const {
         uint64_t l1_index = static_cast<uint64_t>(after - l2_before_.begin()) - 1;
         uint64_t unit = l1_index * Layout::l2_entries(cluster) + offset % cluster / 8;
         uint64_t host = 0, run = 0;
-        bool allocated = false;
+        bool stored = false, told = false;
         size_t take = std::min<uint64_t>(out.size(), cluster - offset % cluster);
         fill_table(offset, out.first(take), [&]() -> uint64_t {
             if (unit >= index_->unit_count()) return 0;
             if (run == 0) {
-                allocated = index_->allocated(unit);
-                run = index_->run_length(unit, Layout::l2_entries(cluster));
-                if (allocated && host == 0) host = layout_.data + index_->rank(unit) * cluster;
+                stored = index_->allocated(unit);
+                told = told_->allocated(unit);
+                run = told_->run_length(unit, index_->run_length(unit, Layout::l2_entries(cluster)));
+                if (stored && host == 0) host = layout_.data + index_->rank(unit) * cluster;
             }
             --run;
             ++unit;
-            if (!allocated) return 0;
+            if (!stored) return told ? flag_zero : 0;
             host += cluster;
             return (host - cluster) | flag_copied;
         });
