@@ -20,6 +20,7 @@ PLACES = {
     r"libdeflate\.h": ["blockengine/codec"],
     r"zstd\.h": ["blockengine/codec"],
     r"xxhash\.h": ["blockengine/base/hash"],
+    r"nettle/.*": ["blockengine/base/sha256"],
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
     r"(fuse|fuse3/).*": ["fusefs/"],
