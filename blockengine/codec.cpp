@@ -77,6 +77,12 @@ std::optional<size_t> pack([[maybe_unused]] Codec codec, int level, std::span<co
     return used;
 }
 
+std::optional<uint64_t> unpacked_bytes(Codec, std::span<const std::byte> in) {
+    unsigned long long bytes = ZSTD_getFrameContentSize(in.data(), in.size());
+    if (bytes == ZSTD_CONTENTSIZE_UNKNOWN || bytes == ZSTD_CONTENTSIZE_ERROR) return std::nullopt;
+    return bytes;
+}
+
 uint32_t adler32(uint32_t adler, std::span<const std::byte> bytes) {
     return libdeflate_adler32(adler, bytes.data(), bytes.size());
 }

@@ -28,6 +28,9 @@ Result<void> unpack(Codec codec, std::span<const std::byte> in, std::span<std::b
 // `codec` is zstd, `level` one of its levels, 1 to 19.
 std::optional<size_t> pack(Codec codec, int level, std::span<const std::byte> in, std::span<std::byte> out);
 
+// What a stream says of its own length, unpacked; nothing where it does not say, or is damaged. `codec` is zstd.
+std::optional<uint64_t> unpacked_bytes(Codec codec, std::span<const std::byte> in);
+
 // RFC 1950's checksum. `adler` is 1 for the first bytes.
 uint32_t adler32(uint32_t adler, std::span<const std::byte> bytes);
 
