@@ -8,7 +8,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "blockengine/change_map.h"
 #include "blockengine/delta_source.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
@@ -30,6 +32,12 @@ struct ViewInput {
     Engine* engine = nullptr;
     // Set where `disk` is not a disk but what changed of one (Image::delta()).
     std::shared_ptr<const DeltaSource> delta{};
+    // What the view is to carry as a persistent bitmap: qcow2 alone.
+    struct Bitmap {
+        std::string name;
+        std::vector<ChangedRun> dirty;  // as ChangeMap::changed_since() gives it
+    };
+    std::shared_ptr<const Bitmap> bitmap{};
 };
 
 // One way to write a disk down.
