@@ -68,7 +68,7 @@ TEST_F(Overlay, committed_by_qemu_gives_the_state_after) {
 }
 
 TEST_F(Overlay, over_its_base_reads_as_the_state_after_here_too) {
-    test::TwoStates states = test::two_states(6 * MiB, 4 * KiB, 3);
+    test::TwoStates states = test::two_states(6 * MiB, 64 * KiB, 3);
     write(states, 0);
     put_over_base();
     auto image = test::open_good(path("overlay.qcow2"));
