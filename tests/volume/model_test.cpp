@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A volume against plain arrays: random changes, syncs that know what changed or do not, interruptions, prunings, reopenings and
 // faults of the disk, from a printed seed. HYPER_MODEL_STEPS=N and HYPER_MODEL_SEED=N run it longer, or again.
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 
@@ -118,7 +119,7 @@ class Model {
         options.limits.retries_max = 0;
         auto report = try_sync(options);
         if (report) took(*report);
-        io_->revive();
+        io_->heal();
         // What a failed commit left is a whole generation or none.
         reopen();
         auto all = writer_->volume()->generations();
