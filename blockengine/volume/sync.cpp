@@ -145,8 +145,9 @@ class Sync {
         std::vector<std::byte> bytes(block_bytes_);
         for (unsigned i = 0; i < options_.sampled_blocks; ++i) {
             // Where the volume has something, so that not only holes are looked at.
-            auto found = TRY(cursor->next(draw() % block_count, block_count, writer_.pending()));
-            uint64_t block = found ? found->block : draw() % block_count;
+            uint64_t drawn = draw() % block_count;
+            auto found = TRY(cursor->next(drawn, block_count, writer_.pending()));
+            uint64_t block = found ? found->block : drawn;
             if (runs.contains(block)) continue;
             ++sampled;
             auto there = std::span(bytes).first(std::min<uint64_t>(block_bytes_, size - block * block_bytes_));
