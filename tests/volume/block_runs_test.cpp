@@ -118,10 +118,11 @@ TEST(BlockRuns, refuses_what_encode_does_not_give) {
     };
     EXPECT_TRUE(BlockRuns::decode(add(ones(8, 0x7f), {0})));  // block 2^63 - 1
     const std::vector<std::vector<std::byte>> wrong = {
-        bytes({5}),                     // no count
-        bytes({5, 0x80}),               // ends within one
-        bytes({0x80, 0, 0}),            // not the shortest form
-        add(ones(9, 1), {0}),           // 64 bits
+        bytes({5}),            // no count
+        bytes({5, 0x80}),      // ends within one
+        bytes({0x80, 0, 0}),   // not the shortest form
+        add(ones(9, 1), {0}),  // 64 bits
+        bytes({0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2, 0}),  // 65 bits
         add(ones(8, 0x7f), {1}),        // goes beyond the last block by one
         add(ones(8, 0x7f), {0, 0, 0}),  // begins beyond it
         ones(1000, 0),                  // a number without end
