@@ -218,7 +218,7 @@ Result<Generation> VolumeWriter::commit(const Commit& commit) {
                           .time = commit.time,
                           .root = TRY(tree_->root(commit.size_bytes)),
                           .attempt = attempt_,
-                          .changed_bytes = TRY(pending_runs()).blocks() * volume_->block_bytes(),
+                          .changed_bytes = TRY(pending_runs()).block_count() * volume_->block_bytes(),
                           .stored_bytes = stored_bytes_,
                           .origin = commit.origin,
                           .draft_id = commit.draft_id};
