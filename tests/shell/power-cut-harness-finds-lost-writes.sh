@@ -18,7 +18,7 @@ for name in append rename order whole; do
     for kind in ext4 xfs; do
         claim "$kind, $name: what was done with care is there after each power cut"
         record $kind $name
-        replay $kind $name 24
+        replay $kind $name 16
     done
 done
 for name in append rename order whole; do
