@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -70,10 +71,13 @@ class PreadIo : public Io {
     void write(std::span<WriteOp> ops) override {
         for (WriteOp& op : ops) move_fully(op);
     }
+    // fdatasync(2) does not promise the names in a folder.
     int sync(int fd) override {
+        struct stat status {};
+        bool folder = ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
         int result;
         do {
-            result = ::fdatasync(fd);
+            result = folder ? ::fsync(fd) : ::fdatasync(fd);
         } while (result != 0 && errno == EINTR);
         return result == 0 ? 0 : errno;
     }
@@ -187,6 +191,7 @@ class UringIo : public Io {
 
 NoWait::NoWait() { ++no_wait_depth; }
 NoWait::~NoWait() { --no_wait_depth; }
+bool NoWait::in_force() { return no_wait_depth > 0; }
 
 std::unique_ptr<Io> make_pread_io() { return std::make_unique<PreadIo>(); }
 

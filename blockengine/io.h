@@ -37,7 +37,7 @@ class Io {
     virtual void read(std::span<ReadOp> ops) = 0;
     // In no order that can be relied on; one that fails does not stop the others. Waits, also under NoWait.
     virtual void write(std::span<WriteOp> ops) = 0;
-    // fdatasync(2): 0, and what was written to the file before is durable, or an errno, and any part of it may be lost:
+    // fdatasync(2), or fsync(2) for a folder: 0, and what was written to the file before is durable, or an errno, and any part of it may be lost:
     // the kernel tells of that once, so nothing of it is durable when the next call answers 0.
     virtual int sync(int fd) = 0;
     virtual std::string_view name() const = 0;
@@ -51,6 +51,8 @@ class NoWait {
     ~NoWait();
     NoWait(const NoWait&) = delete;
     NoWait& operator=(const NoWait&) = delete;
+    // Whether one lives in this thread.
+    static bool in_force();
 };
 
 // EAGAIN stays what it is, so that a loop learns it; for a reader everything else that fails is EIO.
