@@ -37,7 +37,7 @@ Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& 
         return fail(EACCES, "{}: not offered, since {} is served for writing", exported->name, raw->path);
     if (raw) {
         exported->writable = TRY(open_for_writing(raw->path));
-        exported->source = std::make_shared<FileSource>(exported->writable->file());
+        exported->source = exported->writable->source();
     } else {
         exported->source = TRY(catalog_.open_export(exported->name));
     }
@@ -54,9 +54,9 @@ Result<void> CatalogDirectory::adopt(UniqueFd fd, const std::string& path) {
     return {};
 }
 
-std::vector<std::shared_ptr<const WritableFile>> CatalogDirectory::written() {
+std::vector<std::shared_ptr<WritableFile>> CatalogDirectory::written() {
     std::lock_guard lock(mutex_);
-    std::vector<std::shared_ptr<const WritableFile>> files;
+    std::vector<std::shared_ptr<WritableFile>> files;
     for (const auto& [path, file] : written_)
         if (file) files.push_back(file);
     files.insert(files.end(), adopted_.begin(), adopted_.end());
@@ -65,11 +65,11 @@ std::vector<std::shared_ptr<const WritableFile>> CatalogDirectory::written() {
 
 // All connections share one, which is kept: its lock is the process's. A file that was replaced is opened anew, and one that
 // may have lost writes, once nobody is left who should hear of that.
-Result<std::shared_ptr<const WritableFile>> CatalogDirectory::open_for_writing(const std::string& path) {
+Result<std::shared_ptr<WritableFile>> CatalogDirectory::open_for_writing(const std::string& path) {
     std::lock_guard lock(mutex_);
     struct stat status {};
     bool there = ::stat(path.c_str(), &status) == 0;
-    auto same = [&](const std::shared_ptr<const WritableFile>& file) {
+    auto same = [&](const std::shared_ptr<WritableFile>& file) {
         return there && file && status.st_dev == file->file()->device() && status.st_ino == file->file()->inode();
     };
     auto& held = written_[path];

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/writable_file.h"
 #include "catalog/catalog.h"
 #include "nbdserver/export.h"
 #include "nbdserver/locks/unique_fd.h"
@@ -27,16 +28,16 @@ class CatalogDirectory : public Directory {
     // A file that another server has open for writing; open() then takes it instead of opening its own.
     Result<void> adopt(UniqueFd fd, const std::string& path);
     // All that are open for writing.
-    std::vector<std::shared_ptr<const WritableFile>> written();
+    std::vector<std::shared_ptr<WritableFile>> written();
 
   private:
-    Result<std::shared_ptr<const WritableFile>> open_for_writing(const std::string& path);
+    Result<std::shared_ptr<WritableFile>> open_for_writing(const std::string& path);
 
     Catalog& catalog_;
     const bool writing_;
     std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<const WritableFile>> written_;  // guarded by mutex_; by path
-    std::vector<std::shared_ptr<const WritableFile>> adopted_;                // guarded by mutex_; not in written_ yet
+    std::map<std::string, std::shared_ptr<WritableFile>> written_;  // guarded by mutex_; by path
+    std::vector<std::shared_ptr<WritableFile>> adopted_;                // guarded by mutex_; not in written_ yet
 };
 
 }  // namespace hyper::nbd
