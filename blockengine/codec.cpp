@@ -4,7 +4,9 @@
 #include <libdeflate.h>
 #include <zstd.h>
 
+#include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
 namespace hyper {
@@ -13,6 +15,9 @@ namespace {
 
 struct FreeDecompressor {
     void operator()(libdeflate_decompressor* d) const { libdeflate_free_decompressor(d); }
+};
+struct FreeCCtx {
+    void operator()(ZSTD_CCtx* c) const { ZSTD_freeCCtx(c); }
 };
 struct FreeDStream {
     void operator()(ZSTD_DStream* s) const { ZSTD_freeDStream(s); }
@@ -49,10 +54,33 @@ Result<void> unpack_zstd(std::span<const std::byte> in, std::span<std::byte> out
     return {};
 }
 
+Result<void> copy_plain(std::span<const std::byte> in, std::span<std::byte> out) {
+    if (in.size() < out.size()) return fail(EIO, "{} bytes are stored instead of {}", in.size(), out.size());
+    if (!out.empty()) std::memcpy(out.data(), in.data(), out.size());
+    return {};
+}
+
 }  // namespace
 
 Result<void> unpack(Codec codec, std::span<const std::byte> in, std::span<std::byte> out) {
+    if (codec == Codec::plain) return copy_plain(in, out);
     return codec == Codec::zstd ? unpack_zstd(in, out) : unpack_deflate(codec, in, out);
+}
+
+std::optional<size_t> pack([[maybe_unused]] Codec codec, int level, std::span<const std::byte> in,
+                           std::span<std::byte> out) {
+    assert(codec == Codec::zstd);
+    thread_local std::unique_ptr<ZSTD_CCtx, FreeCCtx> context(ZSTD_createCCtx());
+    if (!context) return std::nullopt;
+    size_t used = ZSTD_compressCCtx(context.get(), out.data(), out.size(), in.data(), in.size(), level);
+    if (ZSTD_isError(used)) return std::nullopt;
+    return used;
+}
+
+std::optional<uint64_t> unpacked_bytes(Codec, std::span<const std::byte> in) {
+    unsigned long long bytes = ZSTD_getFrameContentSize(in.data(), in.size());
+    if (bytes == ZSTD_CONTENTSIZE_UNKNOWN || bytes == ZSTD_CONTENTSIZE_ERROR) return std::nullopt;
+    return bytes;
 }
 
 uint32_t adler32(uint32_t adler, std::span<const std::byte> bytes) {

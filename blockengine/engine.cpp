@@ -17,6 +17,48 @@ Result<void> failed_read(const FileRange& range, const ReadOp& op) {
                 past_end ? "past the end of the file" : errno_text(op.error));
 }
 
+// What a unit is called in the cache. The hash is part of it, so that a unit is found there only by who expects that content.
+uint64_t unit_key(const CompressedRange& range) {
+    return unpacked_key(range.hash ? range.offset ^ load_le<uint64_t>(range.hash->data()) : range.offset);
+}
+
+std::shared_ptr<const Bytes> cached_unit(BlockCache& cache, const CompressedRange& range) {
+    auto unit = cache.get(range.file->id(), unit_key(range));
+    return unit && unit->size() == range.unpacked_bytes ? unit : nullptr;
+}
+
+// What the engine holds in memory for a piece besides its target.
+size_t bytes_held(const CompressedRange& range, uint64_t wanted_bytes) {
+    return (range.codec == Codec::plain ? 0 : range.stored_bytes) +
+           (wanted_bytes == range.unpacked_bytes ? 0 : range.unpacked_bytes);
+}
+
+// Where the stored bytes lie, of which at most `stored_bytes` are in the file.
+Result<uint64_t> bytes_to_read(const CompressedRange& range) {
+    uint64_t size = range.file->size_bytes();
+    if (range.offset >= size)
+        return fail(EIO, "{}: compressed data at offset {} lies past the end of the file ({} bytes)", range.file->path(),
+                    range.offset, size);
+    if (range.codec != Codec::plain) return std::min<uint64_t>(range.stored_bytes, size - range.offset);
+    if (range.stored_bytes < range.unpacked_bytes)
+        return fail(EIO, "{}: unit at offset {}: {} bytes are stored instead of {}", range.file->path(), range.offset,
+                    range.stored_bytes, range.unpacked_bytes);
+    return range.unpacked_bytes;
+}
+
+// Makes the unit of what was read, which is the unit itself where it is stored plain, and checks it.
+Result<void> unpack_unit(const CompressedRange& range, std::span<const std::byte> stored, std::span<std::byte> unit) {
+    const char* advice = range.hash ? "; run hyperctl volume verify" : "";
+    if (range.codec != Codec::plain)
+        if (auto unpacked = unpack(range.codec, stored, unit); !unpacked)
+            return fail(unpacked.error().code, "{}: compressed unit at offset {}: {}{}", range.file->path(), range.offset,
+                        unpacked.error().message, advice);
+    if (range.hash && xxh3_128(unit) != *range.hash)
+        return fail(EIO, "{}: {} bytes at offset {}, of hash {}: block hash differs: the stored bytes are damaged{}",
+                    range.file->path(), unit.size(), range.offset, hash_text(*range.hash), advice);
+    return {};
+}
+
 }  // namespace
 
 Result<void> Engine::read(const Source& source, uint64_t offset, std::span<std::byte> buffer) {
@@ -80,8 +122,7 @@ Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte>
         while (first + count < packed.size() && (count == 0 || bytes < batch_bytes_max)) {
             const Piece& piece = *packed[first + count++];
             auto& range = std::get<CompressedRange>(piece.what);
-            bytes += range.stored_bytes;
-            if (piece.length != range.unpacked_bytes) bytes += range.unpacked_bytes;
+            bytes += bytes_held(range, piece.length);
         }
         TRY(unpack_batch(std::span(packed).subspan(first, count), std::span(packed_targets).subspan(first, count)));
         first += count;
@@ -93,18 +134,23 @@ Result<void> Engine::unpack_batch(std::span<const Piece* const> pieces, std::spa
     std::vector<Bytes> stored(pieces.size());
     std::vector<ReadOp> ops;
     std::vector<std::shared_ptr<const Bytes>> cached(pieces.size());
+    std::vector<std::shared_ptr<Bytes>> units(pieces.size());  // of which only a part is wanted
     for (size_t i = 0; i < pieces.size(); ++i) {
         auto& range = std::get<CompressedRange>(pieces[i]->what);
-        cached[i] = cache_.get(range.file->id(), unpacked_key(range.offset));
-        if (cached[i] && cached[i]->size() == range.unpacked_bytes) continue;
-        cached[i] = nullptr;
-        // stored_bytes may be an upper bound that reaches past the file's end.
-        uint64_t size = range.file->size_bytes();
-        if (range.offset >= size)
-            return fail(EIO, "{}: compressed data at offset {} lies past the end of the file ({} bytes)",
-                        range.file->path(), range.offset, size);
-        stored[i].resize(std::min<uint64_t>(range.stored_bytes, size - range.offset));
-        ops.push_back({range.file->fd(), range.offset, stored[i], 0});
+        cached[i] = cached_unit(cache_, range);
+        if (cached[i]) continue;
+        uint64_t length = TRY(bytes_to_read(range));
+        std::span<std::byte> into;
+        if (range.codec != Codec::plain) {
+            stored[i].resize(length);
+            into = stored[i];
+        } else if (pieces[i]->length == range.unpacked_bytes) {
+            into = {targets[i], length};
+        } else {
+            units[i] = std::make_shared<Bytes>(length);
+            into = *units[i];
+        }
+        ops.push_back({range.file->fd(), range.offset, into, 0});
     }
     if (!ops.empty()) io_->read(ops);
     size_t next_op = 0;
@@ -116,18 +162,14 @@ Result<void> Engine::unpack_batch(std::span<const Piece* const> pieces, std::spa
             const ReadOp& op = ops[next_op++];
             if (op.error != 0) return failed_read({range.file, range.offset}, op);
             // Several pieces may be of one unit, where a chain's clusters are of different sizes.
-            if (!whole) cached[i] = cache_.get(range.file->id(), unpacked_key(range.offset));
-            if (cached[i] && cached[i]->size() != range.unpacked_bytes) cached[i] = nullptr;
+            if (!whole) cached[i] = cached_unit(cache_, range);
         }
         if (!cached[i]) {
-            auto unit = whole ? nullptr : std::make_shared<Bytes>(range.unpacked_bytes);
-            auto unpacked = unpack(range.codec, stored[i], whole ? target : std::span<std::byte>(*unit));
-            if (!unpacked)
-                return fail(EIO, "{}: compressed unit at offset {}: {}", range.file->path(), range.offset,
-                            unpacked.error().message);
+            if (!whole && !units[i]) units[i] = std::make_shared<Bytes>(range.unpacked_bytes);
+            TRY(unpack_unit(range, stored[i], whole ? target : std::span<std::byte>(*units[i])));
             if (whole) continue;
-            cache_.put(range.file->id(), unpacked_key(range.offset), unit);
-            cached[i] = unit;
+            cache_.put(range.file->id(), unit_key(range), units[i]);
+            cached[i] = std::move(units[i]);
         }
         std::memcpy(target.data(), cached[i]->data() + range.skip, target.size());
     }

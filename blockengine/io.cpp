@@ -71,9 +71,8 @@ class PreadIo : public Io {
     void write(std::span<WriteOp> ops) override {
         for (WriteOp& op : ops) move_fully(op);
     }
-    // fdatasync(2) does not promise the names in a folder.
     int sync(int fd) override {
-        struct stat status {};
+        struct stat status;
         bool folder = ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
         int result;
         do {
@@ -191,7 +190,7 @@ class UringIo : public Io {
 
 NoWait::NoWait() { ++no_wait_depth; }
 NoWait::~NoWait() { --no_wait_depth; }
-bool NoWait::in_force() { return no_wait_depth > 0; }
+bool no_wait_asked() { return no_wait_depth > 0; }
 
 std::unique_ptr<Io> make_pread_io() { return std::make_unique<PreadIo>(); }
 

@@ -2,17 +2,19 @@
 // The one idea: a source says *where* its bytes are; only the engine moves them (engine.h).
 //
 // A source is anything with a size and bytes to read, whose content does not change while it is held.
-// It answers map(range) with pieces: zeros, bytes of a file, a compressed run of a file, or bytes computed
+// It answers map(range) with pieces: zeros, bytes of a file, a compressed or checked run of a file, or bytes computed
 // on demand. Sources compose by translating ranges: a view maps its data to ranges of another source.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
 
+#include "blockengine/base/hash.h"
 #include "blockengine/base/result.h"
 #include "blockengine/codec.h"
 #include "blockengine/file.h"
@@ -34,9 +36,11 @@ struct FileRange {
     uint64_t offset;
 };
 
-// A unit of `unpacked_bytes` bytes that is stored compressed at [offset, offset + stored_bytes) of a file.
+// A unit of `unpacked_bytes` bytes that is stored compressed at [offset, offset + stored_bytes) of a file, or as it is
+// (Codec::plain) where it has a hash: without one that is a FileRange.
 // The piece is that part of the unpacked unit which starts at `skip`.
 // stored_bytes may be an upper bound; the stream ends by itself when the unit is full.
+// A unit with a hash is checked whenever it is read from the file, the whole of it even where a part is wanted.
 struct CompressedRange {
     std::shared_ptr<const File> file;
     uint64_t offset;
@@ -44,6 +48,7 @@ struct CompressedRange {
     uint32_t unpacked_bytes;
     uint32_t skip;
     Codec codec;
+    std::optional<Hash128> hash{};  // XXH3-128 of the whole unit, unpacked
 };
 
 struct Computed {
@@ -130,7 +135,7 @@ Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t lengt
 // Asks the kernel to read ahead what a range is made of; computed bytes need nothing.
 Result<void> prefetch(const Source& source, uint64_t offset, uint64_t length);
 
-// How large a request had better be: a whole unit, where the disk is stored compressed, as its start tells.
+// How large a request had better be: a whole unit, where the disk is stored in units, as its start tells.
 uint32_t preferred_request_bytes(const Source& source);
 
 // A whole file as it is, or a part of it.

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "blockengine/base/log.h"
+#include "convert/volume/volume.h"
 
 namespace hyper {
 
@@ -106,6 +107,10 @@ Result<std::optional<Catalog::State>> Catalog::find_disk(std::string_view name) 
     State present{*of_snapshot, ""};
     if (!present.image.problem.empty()) return fail(EEXIST, "{}", present.image.problem);
     auto facts = TRY(images_.facts(present.image.path, options_of(present)));
+    if (facts.format == Format::volume) {
+        if (!is_generation_name(snapshot)) return std::nullopt;
+        return State{*of_snapshot, std::move(snapshot)};
+    }
     bool known = std::find(facts.snapshots.begin(), facts.snapshots.end(), snapshot) != facts.snapshots.end();
     if (!known && (facts.snapshots.empty() || !is_number(snapshot))) return std::nullopt;
     return State{*of_snapshot, std::move(snapshot)};

@@ -11,6 +11,7 @@
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
+#include "blockengine/volume/volume.h"
 #include "convert/format.h"
 
 namespace hyper {
@@ -72,7 +73,7 @@ fs::path image_of_entry(const fs::path& root, const fs::directory_entry& entry) 
     std::string file_name = entry.path().filename().string();
     auto format = format_of_file_name(file_name);
     std::error_code error;
-    if (!format || file_name.starts_with('.') || !entry.is_regular_file(error) || error) return {};
+    if (!format || file_name.starts_with('.') || entry.is_regular_file(error) == (*format == Format::volume) || error) return {};
     fs::path path = entry.path();
     if (entry.is_symlink(error)) {
         path = fs::canonical(path, error);
@@ -100,7 +101,9 @@ Result<std::vector<FoundImage>> scan_directory(const std::string& spec) {
             break;
         }
         std::string file_name = at->path().filename().string();
-        if (at->is_directory(error)) {
+        if (at->is_directory(error) && is_volume(at->path().string())) {
+            at.disable_recursion_pending();
+        } else if (at->is_directory(error)) {
             if (at.depth() >= scan_depth_max)
                 log_warning("{}: left out: deeper than {} folders", at->path().string(), scan_depth_max);
             if (at.depth() >= scan_depth_max || file_name.starts_with('.')) at.disable_recursion_pending();
@@ -132,7 +135,7 @@ Result<std::vector<FoundImage>> scan_spec(const std::string& spec) {
         int why = error ? error.value() : ENOENT;
         return fail(why, "{}: {}", spec, errno_text(why));
     }
-    if (fs::is_directory(status)) return scan_directory(spec);
+    if (fs::is_directory(status) && !is_volume(spec)) return scan_directory(spec);
     std::string file_name = fs::path(spec).filename().string();
     std::string name(strip_format_suffix(file_name));
     if (!presentable(name))

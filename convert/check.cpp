@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert/check.h"
 
+#include <cerrno>
+
 #include "convert/qcow2/qcow2.h"
 #include "convert/vhd/vhd.h"
 #include "convert/vhdx/vhdx.h"
@@ -21,6 +23,7 @@ Result<CheckReport> check_image(Engine& engine, const Source& file, Format forma
         case Format::raw:
             report.virtual_bytes = report.allocated_bytes = file.size_bytes();
             break;
+        case Format::volume: return fail(EINVAL, "a volume is checked by hyperctl volume verify");
         case Format::qcow2: TRY(check_qcow2(checked, report)); break;
         case Format::vmdk: TRY(check_vmdk(checked, report)); break;
         case Format::vhd: TRY(check_vhd(checked, report)); break;

@@ -13,7 +13,7 @@ struct Suffix {
 constexpr Suffix suffixes[] = {
     {".raw", Format::raw},   {".img", Format::raw},   {".qcow2", Format::qcow2}, {".vmdk", Format::vmdk},
     {".vhd", Format::vhd},   {".vpc", Format::vhd},   {".avhd", Format::vhd},    {".vhdx", Format::vhdx},
-    {".avhdx", Format::vhdx},
+    {".avhdx", Format::vhdx}, {".volume", Format::volume},
 };
 
 const Suffix* suffix_of(std::string_view file_name) {
@@ -31,12 +31,13 @@ std::string_view format_name(Format format) {
         case Format::vmdk: return "vmdk";
         case Format::vhd: return "vhd";
         case Format::vhdx: return "vhdx";
+        case Format::volume: return "volume";
     }
     return "?";
 }
 
 std::optional<Format> parse_format(std::string_view name) {
-    for (Format format : {Format::raw, Format::qcow2, Format::vmdk, Format::vhd, Format::vhdx})
+    for (Format format : {Format::raw, Format::qcow2, Format::vmdk, Format::vhd, Format::vhdx, Format::volume})
         if (name == format_name(format)) return format;
     if (name == "vpc") return Format::vhd;
     return std::nullopt;

@@ -7,12 +7,13 @@
 
 namespace hyper {
 
-enum class Format { raw, qcow2, vmdk, vhd, vhdx };
+// A volume is a folder (blockengine/volume), which is read as an image and never made as a view.
+enum class Format { raw, qcow2, vmdk, vhd, vhdx, volume };
 
 std::string_view format_name(Format format);
 std::optional<Format> parse_format(std::string_view name);
 
-// What a file name's suffix says: .raw .img .qcow2 .vmdk .vhd .vpc .vhdx (and .avhd .avhdx). nullopt for others.
+// What a file name's suffix says: .raw .img .qcow2 .vmdk .vhd .vpc .vhdx .volume (and .avhd .avhdx). nullopt for others.
 std::optional<Format> format_of_file_name(std::string_view file_name);
 // The file name without such a suffix; unchanged where there is none.
 std::string_view strip_format_suffix(std::string_view file_name);

@@ -13,12 +13,14 @@
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
+#include "blockengine/volume/volume.h"
 #include "convert/opening.h"
 #include "convert/qcow2/qcow2.h"
 #include "convert/raw/raw.h"
 #include "convert/vhd/vhd.h"
 #include "convert/vhdx/vhdx.h"
 #include "convert/vmdk/vmdk.h"
+#include "convert/volume/volume.h"
 
 namespace hyper {
 
@@ -115,6 +117,7 @@ Result<std::shared_ptr<const Image>> Opening::open(std::shared_ptr<const File> f
             case Format::vmdk: return open_vmdk(*this, file);
             case Format::vhd: return open_vhd(*this, file);
             case Format::vhdx: return open_vhdx(*this, file);
+            case Format::volume: break;  // a folder, never a file
         }
         return fail(EINVAL, "{}: unknown format", file->path());
     }();
@@ -133,6 +136,7 @@ Result<void> Opening::hold_tables(const File& file, uint64_t bytes) {
 }
 
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path, const OpenOptions& options) {
+    if (is_volume(path) && options.format.value_or(Format::volume) == Format::volume) return open_volume(engine, path, options);
     auto file = TRY(File::open(path, engine.io()));
     auto image = TRY(Opening(engine, options).open(std::move(file), options.format));
     for (const std::string& warning : image->info().warnings) log_warning("{}: {}", path, warning);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/change_map.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
 #include "convert/format.h"
@@ -38,9 +39,12 @@ class Image : public Source {
     const std::shared_ptr<const Image>& parent() const { return parent_; }
     // The files besides path() in which its own data lies: extents, a data file.
     const std::vector<std::string>& data_paths() const { return data_paths_; }
+    // nullptr where nothing is known of earlier states.
+    const std::shared_ptr<const ChangeMap>& changes() const { return changes_; }
 
   protected:
-    explicit Image(const File& file) : path_(file.path()), identity_(identity_of(file)) {}
+    explicit Image(const File& file) : Image(file.path(), identity_of(file)) {}
+    Image(std::string path, const Identity& identity) : path_(std::move(path)), identity_(identity) {}
 
     std::string path_;
     uint64_t size_bytes_ = 0;
@@ -48,12 +52,13 @@ class Image : public Source {
     Identity identity_;  // a chain's covers the parents too: Opening::open_parent's caller mixes theirs in
     std::shared_ptr<const Image> parent_;
     std::vector<std::string> data_paths_;
+    std::shared_ptr<const ChangeMap> changes_;
 };
 
 struct OpenOptions {
     // Without it the file name decides; a file whose magic says otherwise is refused. Raw is never probed.
     std::optional<Format> format;
-    // An internal snapshot's name (qcow2); empty for the present state.
+    // An internal snapshot's name (qcow2), or a volume's generation (convert/volume/volume.h); empty for the present state.
     std::string snapshot;
     // Where images may refer to, besides their own folder.
     std::vector<std::string> allowed_dirs;

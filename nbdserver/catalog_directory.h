@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/base/unique_fd.h"
 #include "blockengine/writable_file.h"
 #include "catalog/catalog.h"
 #include "nbdserver/export.h"
-#include "nbdserver/locks/unique_fd.h"
 
 namespace hyper::nbd {
 

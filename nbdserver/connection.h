@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/base/unique_fd.h"
 #include "blockengine/ring.h"
 #include "nbdserver/door.h"
 #include "nbdserver/handshake.h"
-#include "nbdserver/locks/unique_fd.h"
 #include "nbdserver/loop.h"
 #include "nbdserver/output.h"
 #include "nbdserver/transmission.h"

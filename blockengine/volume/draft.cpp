@@ -52,11 +52,9 @@ Result<void> Draft::begin(uint64_t wanted_bytes) {
     TRY(sync(fd()));
     TRY(rewrite_log());
     std::string parent = std::filesystem::path(folder_).parent_path().string();
-    int parent_fd = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent_fd < 0) return fail(errno, "open {}: {}", parent, errno_text(errno));
-    auto synced = sync(parent_fd);
-    ::close(parent_fd);
-    return synced;
+    UniqueFd parent_fd(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!parent_fd) return fail(errno, "open {}: {}", parent, errno_text(errno));
+    return sync(parent_fd.get());
 }
 
 // Reading.
@@ -123,7 +121,7 @@ bool Draft::is_copied_up(uint64_t offset, uint64_t length) const {
 
 Result<void> Draft::prepare_write(uint64_t offset, uint64_t length) {
     Sectors all = touched(offset, length);
-    bool may_wait = !NoWait::in_force();
+    bool may_wait = !no_wait_asked();
     auto would_wait = [&] { return fail(EAGAIN, "{}: write {} bytes at offset {}: would wait", folder_, length, offset); };
     if (!locks_.enter(all.first, all.count, false, may_wait)) return would_wait();
     if (is_copied_up(offset, length)) return {};
@@ -246,6 +244,12 @@ Result<void> Draft::rewrite_log() {
         return done;
     }
     return sync(log_->folder_fd());
+}
+
+std::string Draft::id() const {
+    std::string text;
+    for (std::byte byte : log_->id()) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
+    return text;
 }
 
 Result<void> Draft::discard() {

@@ -46,6 +46,8 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     Result<void> trim(uint64_t offset, uint64_t length) override;
     Result<void> flush() override;
 
+    // Which draft it is, for ever: 32 hexadecimal digits.
+    std::string id() const;
     // Calls `visit` for the runs of sectors that may differ from the base, in order, until it answers false.
     void visit_changed(const std::function<bool(const SectorRun&)>& visit) const { map_.visit_changed(visit); }
     // Removes the draft's files. Nothing is durable any more: every flush fails from now on.
@@ -82,7 +84,7 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     DraftMap map_;
     SectorLocks locks_;
     std::mutex flush_mutex_;
-    std::unique_ptr<DraftLog> log_;            // guarded by flush_mutex_
+    std::unique_ptr<DraftLog> log_;            // guarded by flush_mutex_, but for its id
     std::atomic<uint64_t> flushes_begun_ = 0;  // written with flush_mutex_ held
     uint64_t flush_done_ = 0;                  // guarded by flush_mutex_; the last that went well
     int lost_ = 0;                             // guarded by flush_mutex_; an errno

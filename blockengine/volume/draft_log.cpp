@@ -76,8 +76,6 @@ Hash128 hash_of(RecordHeader header, std::span<const std::byte> body) {
 
 }  // namespace
 
-DraftLog::~DraftLog() { ::close(folder_fd_); }
-
 Result<std::shared_ptr<const File>> DraftLog::open_file(const std::string& path, int flags) const {
     int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd < 0) return fail(errno, "open {}: {}", path, errno_text(errno));
@@ -86,9 +84,9 @@ Result<std::shared_ptr<const File>> DraftLog::open_file(const std::string& path,
 
 Result<std::unique_ptr<DraftLog>> DraftLog::open(const std::string& folder, const DraftIdentity& identity, Io& io,
                                                  DraftMap& map) {
-    int folder_fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd < 0) return fail(errno, "open {}: {}", folder, errno_text(errno));
-    std::unique_ptr<DraftLog> log(new DraftLog(folder, folder_fd, identity, io));
+    UniqueFd folder_fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder_fd) return fail(errno, "open {}: {}", folder, errno_text(errno));
+    std::unique_ptr<DraftLog> log(new DraftLog(folder, std::move(folder_fd), identity, io));
     auto file = log->open_file(log->path(), 0);
     if (file) {
         log->file_ = *file;

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "blockengine/base/result.h"
+#include "blockengine/base/unique_fd.h"
 #include "blockengine/file.h"
 #include "blockengine/volume/draft_map.h"
 
@@ -34,11 +35,11 @@ class DraftLog {
     // draft; EIO where it is damaged.
     static Result<std::unique_ptr<DraftLog>> open(const std::string& folder, const DraftIdentity& identity, Io& io,
                                                   DraftMap& map);
-    ~DraftLog();
-
+    // Of the draft, chosen when it was begun.
+    const std::array<std::byte, 16>& id() const { return id_; }
     bool exists() const { return file_ != nullptr; }
     int fd() const { return file_->fd(); }
-    int folder_fd() const { return folder_fd_; }
+    int folder_fd() const { return folder_fd_.get(); }
 
     // One record. After an error the log is what it was, and it may be tried again. Errors: ENOSPC, EIO.
     Result<void> append(std::span<const SectorRun> changes);
@@ -59,8 +60,8 @@ class DraftLog {
   private:
     static constexpr uint64_t bulky_bytes_min = 16 << 10;
 
-    DraftLog(std::string folder, int folder_fd, const DraftIdentity& identity, Io& io)
-        : folder_(std::move(folder)), folder_fd_(folder_fd), identity_(identity), io_(io) {}
+    DraftLog(std::string folder, UniqueFd folder_fd, const DraftIdentity& identity, Io& io)
+        : folder_(std::move(folder)), folder_fd_(std::move(folder_fd)), identity_(identity), io_(io) {}
     std::string path() const { return folder_ + "/map"; }
     std::string new_path() const { return folder_ + "/map.new"; }
     Result<std::shared_ptr<const File>> open_file(const std::string& path, int flags) const;
@@ -74,10 +75,10 @@ class DraftLog {
                               const std::string& path) const;
 
     const std::string folder_;
-    const int folder_fd_;
+    const UniqueFd folder_fd_;
     const DraftIdentity identity_;
     Io& io_;
-    std::array<std::byte, 16> id_{};  // of the draft: records of others are not its own
+    std::array<std::byte, 16> id_{};  // records of other drafts are not its own
     std::shared_ptr<const File> file_, new_file_;
     uint64_t size_bytes_ = 0, sequence_ = 0;  // where, and as what, the next record goes
     uint64_t new_size_bytes_ = 0, new_sequence_ = 0;

@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "nbdserver/locks/unique_fd.h"
+#include "blockengine/base/unique_fd.h"
 
 namespace hyper {
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "nbdserver/locks/unique_fd.h"
+#include "blockengine/base/unique_fd.h"
 
 namespace hyper {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "blockengine/base/result.h"
-#include "nbdserver/locks/unique_fd.h"
+#include "blockengine/base/unique_fd.h"
 
 namespace hyper {
 

@@ -12,7 +12,7 @@
 #include <ctime>
 #include <vector>
 
-#include "nbdserver/locks/unique_fd.h"
+#include "blockengine/base/unique_fd.h"
 
 namespace hyper {
 

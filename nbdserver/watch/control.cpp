@@ -15,24 +15,11 @@
 #include <thread>
 
 #include "blockengine/base/log.h"
+#include "blockengine/base/unique_fd.h"
 
 namespace hyper::watch {
 
 namespace {
-
-class Fd {
-  public:
-    explicit Fd(int fd) : fd_(fd) {}
-    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Fd& operator=(Fd&&) = delete;
-    ~Fd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int get() const { return fd_; }
-
-  private:
-    int fd_;
-};
 
 // One connection, as httplib wants it. Everything has to be done by a deadline, and no more than
 // request_bytes_max are read.
@@ -111,8 +98,8 @@ Result<sockaddr_un> address_of(const std::string& path) {
     return address;
 }
 
-Result<Fd> unix_socket(const std::string& path) {
-    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Result<UniqueFd> unix_socket(const std::string& path) {
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (fd.get() < 0) return fail(errno, "control socket {}: create: {}", path, errno_text(errno));
     return fd;
 }
@@ -123,7 +110,7 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
     if (::lstat(path.c_str(), &status) != 0) return {};
     if (!S_ISSOCK(status.st_mode))
         return fail(EEXIST, "control socket {}: there is something else", path);
-    Fd probe = TRY(unix_socket(path));
+    UniqueFd probe = TRY(unix_socket(path));
     if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
         errno != ECONNREFUSED)
         return fail(EADDRINUSE,
@@ -133,13 +120,13 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
     return {};
 }
 
-Result<Fd> listen_on(const std::string& path) {
+Result<UniqueFd> listen_on(const std::string& path) {
     sockaddr_un address = TRY(address_of(path));
     auto folder = std::filesystem::path(path).parent_path();
     if (!folder.empty() && ::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
         return fail(errno, "control socket {}: make its folder: {}", path, errno_text(errno));
     TRY(remove_stale(path, address));
-    Fd fd = TRY(unix_socket(path));
+    UniqueFd fd = TRY(unix_socket(path));
     // Linux gives the file that bind() makes the mode of the socket, so there is no moment at which
     // others may connect.
     if (::fchmod(fd.get(), 0600) != 0 ||
@@ -159,7 +146,7 @@ bool is_allowed(int fd) {
 
 class ListeningControl : public Control {
   public:
-    ListeningControl(std::string path, Fd listener, Fd stop, Registry& registry,
+    ListeningControl(std::string path, UniqueFd listener, UniqueFd stop, Registry& registry,
                      OfferedList offered)
         : path_(std::move(path)),
           listener_(std::move(listener)),
@@ -188,7 +175,7 @@ class ListeningControl : public Control {
             pollfd fds[] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
             if (::poll(fds, 2, -1) < 0 && errno != EINTR) break;
             if (fds[1].revents != 0) return;
-            Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            UniqueFd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
             if (peer.get() >= 0)
                 is_allowed(peer.get())
                     ? http_.serve(peer.get())
@@ -201,14 +188,14 @@ class ListeningControl : public Control {
     }
 
     const std::string path_;
-    const Fd listener_, stop_;
+    const UniqueFd listener_, stop_;
     ino_t inode_ = 0;
     Http http_;
     std::thread thread_;
 };
 
-Result<std::unique_ptr<Control>> make(Fd listener, const std::string& path, Registry& registry, OfferedList offered) {
-    Fd stop(::eventfd(0, EFD_CLOEXEC));
+Result<std::unique_ptr<Control>> make(UniqueFd listener, const std::string& path, Registry& registry, OfferedList offered) {
+    UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
     if (stop.get() < 0)
         return fail(errno, "control socket {}: eventfd: {}", path, errno_text(errno));
     return std::make_unique<ListeningControl>(path, std::move(listener), std::move(stop), registry,
@@ -219,12 +206,12 @@ Result<std::unique_ptr<Control>> make(Fd listener, const std::string& path, Regi
 
 Result<std::unique_ptr<Control>> Control::start(const std::string& path, Registry& registry,
                                                 OfferedList offered) {
-    Fd listener = TRY(listen_on(path));
+    UniqueFd listener = TRY(listen_on(path));
     return make(std::move(listener), path, registry, std::move(offered));
 }
 
 Result<std::unique_ptr<Control>> Control::adopt(int fd, const std::string& path, Registry& registry, OfferedList offered) {
-    return make(Fd(fd), path, registry, std::move(offered));
+    return make(UniqueFd(fd), path, registry, std::move(offered));
 }
 
 }  // namespace hyper::watch

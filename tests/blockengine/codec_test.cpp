@@ -4,6 +4,8 @@
 #include <libdeflate.h>
 #include <zstd.h>
 
+#include <random>
+
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -17,8 +19,10 @@ std::vector<std::byte> text(size_t count) {
 
 std::vector<std::byte> packed(Codec codec, std::span<const std::byte> bytes) {
     std::vector<std::byte> out(bytes.size() + 1000);
-    size_t size = 0;
-    if (codec == Codec::zstd) {
+    size_t size = bytes.size();
+    if (codec == Codec::plain) {
+        std::copy(bytes.begin(), bytes.end(), out.begin());
+    } else if (codec == Codec::zstd) {
         size = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 3);
     } else {
         auto compress = codec == Codec::zlib ? libdeflate_zlib_compress : libdeflate_deflate_compress;
@@ -55,7 +59,31 @@ TEST_P(EveryCodec, refuses_a_stream_that_gives_too_little) {
     EXPECT_FALSE(unpack(GetParam(), stored, out));
 }
 
-INSTANTIATE_TEST_SUITE_P(Codec, EveryCodec, testing::Values(Codec::deflate, Codec::zlib, Codec::zstd));
+INSTANTIATE_TEST_SUITE_P(Codec, EveryCodec, testing::Values(Codec::deflate, Codec::zlib, Codec::zstd, Codec::plain));
+
+TEST(Pack, unpacks_to_what_it_was) {
+    auto bytes = text(65536);
+    std::vector<std::byte> stored(bytes.size() / 8 * 7), out(bytes.size());
+    for (int level : {1, 3, 19}) {
+        auto used = pack(Codec::zstd, level, bytes, stored);
+        ASSERT_TRUE(used) << level;
+        EXPECT_LT(*used, 1000u);
+        ASSERT_TRUE(unpack(Codec::zstd, std::span(stored).first(*used), out));
+        EXPECT_EQ(out, bytes);
+        std::fill(out.begin(), out.end(), std::byte{0});
+    }
+}
+
+TEST(Pack, says_nothing_where_it_does_not_fit) {
+    std::mt19937_64 random(1);
+    std::vector<std::byte> bytes(65536), stored(bytes.size() / 8 * 7);
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+    EXPECT_FALSE(pack(Codec::zstd, 3, bytes, stored));
+    auto packs_well = text(65536);
+    auto used = pack(Codec::zstd, 3, packs_well, stored);
+    ASSERT_TRUE(used);
+    EXPECT_FALSE(pack(Codec::zstd, 3, packs_well, std::span(stored).first(*used - 1)));
+}
 
 }  // namespace
 }  // namespace hyper

@@ -245,6 +245,172 @@ TEST(Engine, unpacks_a_unit_of_many_pieces_a_few_times_only) {
     }
 }
 
+// Units of 64 KiB that have hashes, every other one plain, the others zstd.
+class CheckedSource : public Source {
+  public:
+    static constexpr uint32_t unit = 65536;
+
+    CheckedSource(std::span<const std::byte> bytes, const std::string& path) : size_bytes_(bytes.size()) {
+        std::vector<std::byte> stored;
+        for (size_t at = 0; at < bytes.size(); at += unit) {
+            auto block = bytes.subspan(at, std::min<size_t>(unit, bytes.size() - at));
+            std::vector<std::byte> out(block.begin(), block.end());
+            bool plain = at / unit % 2 == 0;
+            if (!plain) {
+                out.resize(2 * unit);
+                out.resize(pack(Codec::zstd, 1, block, out).value());
+            }
+            units_.push_back({nullptr, stored.size(), static_cast<uint32_t>(out.size()),
+                              static_cast<uint32_t>(block.size()), 0, plain ? Codec::plain : Codec::zstd, xxh3_128(block)});
+            stored.insert(stored.end(), out.begin(), out.end());
+        }
+        test::write_file(path, stored);
+    }
+    void open(const std::string& path, Io& io) {
+        auto file = *File::open(path, io);
+        for (CompressedRange& each : units_) each.file = file;
+    }
+    CompressedRange& at(size_t index) { return units_[index]; }
+
+    uint64_t size_bytes() const override { return size_bytes_; }
+    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+        for (uint64_t end = offset + length; offset < end && !out.full();) {
+            CompressedRange range = units_[offset / unit];
+            range.skip = static_cast<uint32_t>(offset % unit);
+            uint64_t take = std::min<uint64_t>(end - offset, range.unpacked_bytes - range.skip);
+            out.compressed(range, take);
+            offset += take;
+        }
+        return {};
+    }
+
+  private:
+    uint64_t size_bytes_;
+    std::vector<CompressedRange> units_;
+};
+
+class CheckedUnits : public testing::Test {
+  protected:
+    CheckedUnits() {
+        auto io = std::make_unique<CountingIo>();
+        count_ = io.get();
+        engine_ = std::make_unique<Engine>(std::move(io));
+        source_.open(path_, engine_->io());
+    }
+    // One byte of a stored unit becomes another, beneath the held file.
+    void damage(size_t index) {
+        auto stored = test::read_file(path_);
+        stored[source_.at(index).offset + source_.at(index).stored_bytes / 2] ^= std::byte{4};
+        test::write_file(path_, stored);
+    }
+    Result<void> read(uint64_t offset, uint64_t length) {
+        buffer_.assign(length, std::byte{0});
+        return engine_->read(source_, offset, buffer_);
+    }
+
+    ScratchDir scratch_;
+    std::string path_ = scratch_.path("data");
+    std::vector<std::byte> bytes_ = some_bytes(6 * CheckedSource::unit + 1000);
+    CheckedSource source_{bytes_, path_};
+    CountingIo* count_;
+    std::unique_ptr<Engine> engine_;
+    std::vector<std::byte> buffer_;
+};
+
+TEST_F(CheckedUnits, read_as_what_was_stored) {
+    test::expect_consistent_reads(source_, 1);
+    ASSERT_TRUE(read(0, bytes_.size()));
+    EXPECT_EQ(buffer_, bytes_);
+    for (uint64_t offset : {1, 65535, 65537, 131071, 393215, 393217}) {
+        ASSERT_TRUE(read(offset, 999)) << offset;
+        EXPECT_TRUE(std::equal(buffer_.begin(), buffer_.end(), bytes_.begin() + static_cast<ptrdiff_t>(offset))) << offset;
+    }
+}
+
+TEST_F(CheckedUnits, are_an_error_where_a_stored_byte_changed) {
+    for (size_t index : {2, 3}) {
+        damage(index);
+        for (auto [skip, length] : {std::pair{0u, CheckedSource::unit}, {5u, 10u}}) {
+            auto result = read(index * CheckedSource::unit + skip, length);
+            ASSERT_FALSE(result) << index << " " << skip;
+            EXPECT_EQ(result.error().code, EIO);
+            for (std::string part : {path_, std::to_string(source_.at(index).offset), std::string("hyperctl volume verify")})
+                EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
+        }
+        EXPECT_TRUE(read((index + 2) * CheckedSource::unit, 100));
+    }
+    EXPECT_NE(read(2 * CheckedSource::unit, 10).error().message.find(hash_text(*source_.at(2).hash)), std::string::npos);
+}
+
+// A stream that unpacks well, to something else.
+TEST_F(CheckedUnits, are_an_error_where_a_stream_gives_other_bytes) {
+    source_.at(1).hash = xxh3_128(std::span(bytes_).first(CheckedSource::unit));
+    auto result = read(CheckedSource::unit, CheckedSource::unit);
+    ASSERT_FALSE(result);
+    EXPECT_NE(result.error().message.find("block hash differs: the stored bytes are damaged; run hyperctl volume verify"),
+              std::string::npos) << result.error().message;
+}
+
+TEST_F(CheckedUnits, are_read_and_checked_once_for_many_partial_reads) {
+    for (uint64_t offset = 0; offset < 2 * CheckedSource::unit; offset += 4096) ASSERT_TRUE(read(offset, 4096));
+    EXPECT_EQ(count_->operations, 2u);
+}
+
+TEST_F(CheckedUnits, are_not_taken_from_the_cache_for_another_hash) {
+    ASSERT_TRUE(read(10, 10));
+    source_.at(0).hash = Hash128{};
+    EXPECT_FALSE(read(10, 10));
+    EXPECT_FALSE(read(0, CheckedSource::unit));
+}
+
+TEST_F(CheckedUnits, are_an_error_where_the_file_ends_early) {
+    std::filesystem::resize_file(path_, 100);
+    for (size_t index : {0, 1}) {
+        EXPECT_FALSE(read(index * CheckedSource::unit, CheckedSource::unit)) << index;
+        EXPECT_FALSE(read(index * CheckedSource::unit, 10)) << index;
+    }
+}
+
+TEST_F(CheckedUnits, are_an_error_where_less_is_stored_than_the_unit_has) {
+    source_.at(0).stored_bytes = 100;
+    auto result = read(0, CheckedSource::unit);
+    ASSERT_FALSE(result);
+    EXPECT_NE(result.error().message.find("100 bytes are stored instead of 65536"), std::string::npos)
+        << result.error().message;
+}
+
+TEST_F(CheckedUnits, are_read_straight_into_the_buffer_where_they_are_plain_and_whole) {
+    class Watching : public test::PassingIo {
+      public:
+        void read(std::span<ReadOp> ops) override {
+            targets.clear();
+            for (ReadOp& op : ops) targets.push_back(op.buffer.data());
+            PassingIo::read(ops);
+        }
+        std::vector<std::byte*> targets;
+    };
+    auto io = std::make_unique<Watching>();
+    Watching& watching = *io;
+    engine_ = std::make_unique<Engine>(std::move(io));
+    source_.open(path_, engine_->io());
+    ASSERT_TRUE(read(0, 3 * CheckedSource::unit));
+    ASSERT_EQ(watching.targets.size(), 3u);
+    EXPECT_EQ(watching.targets[0], buffer_.data());
+    EXPECT_EQ(watching.targets[2], buffer_.data() + 2 * CheckedSource::unit);
+}
+
+TEST_F(CheckedUnits, are_data_and_want_large_requests) {
+    size_t extents = 0;
+    ASSERT_TRUE(visit_extents(source_, 0, bytes_.size(), [&](const Extent& extent) {
+        ++extents;
+        EXPECT_FALSE(extent.zero);
+        return true;
+    }));
+    EXPECT_EQ(extents, 1u);
+    EXPECT_EQ(preferred_request_bytes(source_), 65536u);
+    EXPECT_TRUE(prefetch(source_, 0, bytes_.size()));
+}
+
 TEST(Extents, call_what_a_file_has_lost_data_and_not_a_hole) {
     ScratchDir scratch;
     test::write_file(scratch.path("disk"), some_bytes(16384));

@@ -5,6 +5,7 @@
 // connection ends.
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -135,6 +136,7 @@ class World {
   public:
     World() {
         set_log_level(LogLevel::error);
+        ::signal(SIGPIPE, SIG_IGN);  // as hypernbd has it
         loop_ = *Loop::make(engine_, workers_, nullptr);
         thread_ = std::thread([this] {
             in_loop = true;
@@ -551,7 +553,7 @@ std::vector<std::byte> converse(int fd, std::span<const std::byte> out, Choices 
     bool sending = true;
     for (;;) {
         pollfd state{fd, static_cast<short>(POLLIN | (sending ? POLLOUT : 0)), 0};
-        require(::poll(&state, 1, 5000) > 0, "the server goes on");
+        require(::poll(&state, 1, 60000) > 0, "the server goes on");
         if ((state.revents & POLLOUT) != 0 && sending) {
             size_t piece = pieces.at_end() ? out.size()
                                            : std::min<size_t>(out.size(), 1u << pieces.byte() % 16);

@@ -27,10 +27,10 @@ TEST(Workers, clients_take_turns) {
 }
 
 TEST(Workers, work_of_one_client_runs_on_half_of_the_threads_at_once) {
-    std::promise<void> first, second;
+    std::promise<void> first, second, both, third, done;
+    std::shared_future<void> go(third.get_future());
     int a, b;
-    Workers workers(4);
-    std::promise<void> both, third;
+    Workers workers(4);  // ends before what its work refers to
     // Each waits for the other.
     workers.submit(&a, [&] {
         first.set_value();
@@ -44,8 +44,6 @@ TEST(Workers, work_of_one_client_runs_on_half_of_the_threads_at_once) {
     both.get_future().wait();
 
     // Two of a wait for b, which has a thread left although more of a is queued.
-    std::shared_future<void> go(third.get_future());
-    std::promise<void> done;
     for (int i = 0; i < 4; ++i) workers.submit(&a, [&, i] {
             go.wait();
             if (i == 3) done.set_value();

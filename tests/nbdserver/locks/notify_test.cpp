@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "nbdserver/locks/unique_fd.h"
+#include "blockengine/base/unique_fd.h"
 #include "tests/support/support.h"
 
 namespace hyper {
