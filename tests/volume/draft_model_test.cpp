@@ -88,12 +88,16 @@ class Story {
         folder_ = scratch_.path("draft-0");
         open();
         for (uint64_t step = 0; step < steps && wrong_.empty(); ++step) {
-            // The power may go in the midst of what this step does.
+            // The power may go in the midst of what this step does; every other time while the log is rewritten.
             cut_ = random_() % 40 == 0;
             std::string image = scratch_.path("draft-" + std::to_string(++images_));
-            if (cut_) io_.cut_power(static_cast<unsigned>(random_() % 6), image);
+            if (cut_)
+                io_.cut_power(static_cast<unsigned>(random_() % 6), image);
+            else if (random_() % 2 == 0)
+                io_.cut_power_after("map.new", image);
             act();
-            if (cut_) {
+            io_.disarm();
+            if (cut_ || io_.cut_pending() || io_.cut_done()) {
                 io_.finish_image();
                 draft_ = nullptr;
                 std::filesystem::remove_all(folder_);
@@ -125,6 +129,7 @@ class Story {
             offset = round_down(offset, draft_sector_bytes);
             length = std::min(size - offset, round_up(length, draft_sector_bytes));
         }
+        if (cut_ && random_() % 2 == 0) return flush();
         switch (random_() % 8) {
             case 0:
                 return zero(offset, length);
@@ -187,7 +192,7 @@ class Story {
     }
     // For whoever is there after a power cut only what ended before that counts.
     void flushed() {
-        if (!cut_ || io_.cut_pending()) model_.flushed();
+        if (!io_.cut_done()) model_.flushed();
         if (io_.sync_failed()) tell("a flush went well after a sync had failed");
     }
 

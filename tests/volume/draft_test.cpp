@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -230,15 +231,31 @@ TEST_F(DraftTest, works_again_once_there_is_room) {
 
 TEST_F(DraftTest, drops_the_torn_end_of_its_log_and_goes_on) {
     must_write(0, 4096, 1, true);
+    auto size = std::filesystem::file_size(folder_ + "/map");
     Bytes flushed = model_;
     must_write(8192, 4096, 2, true);
     damage_log(-1);
     reopen();
+    EXPECT_EQ(std::filesystem::file_size(folder_ + "/map"), size);
     EXPECT_EQ(read(), flushed);
     model_ = flushed;
     must_write(MiB, 4096, 3, true);
     reopen();
     EXPECT_EQ(read(), model_);
+}
+
+TEST_F(DraftTest, drops_a_record_that_is_out_of_order) {
+    must_write(0, 4096, 1, true);
+    Bytes log = test::read_file(folder_ + "/map");
+    Bytes record(log.end() - 80, log.end());
+    ASSERT_TRUE(draft_->zero(0, 4096, false, false));
+    must_flush();
+    draft_ = nullptr;
+    log = test::read_file(folder_ + "/map");
+    log.insert(log.end(), record.begin(), record.end());
+    test::write_file(folder_ + "/map", log);
+    reopen();
+    EXPECT_EQ(changed(), (std::vector<SectorRun>{{0, 1, SectorState::zero}}));
 }
 
 TEST_F(DraftTest, refuses_a_log_that_is_damaged_before_its_end) {
@@ -325,6 +342,31 @@ TEST_F(DraftTest, writers_of_one_sector_do_not_lose_each_other) {
     for (std::thread& thread : threads) thread.join();
     for (uint64_t at = 0; at < sectors * 4096; ++at) model_[at] = static_cast<std::byte>(at % 4096 / 1024 + 1);
     EXPECT_EQ(read(), model_);
+}
+
+// Calls what it was given in the midst of the next write.
+class InterruptedIo : public test::PassingIo {
+  public:
+    void write(std::span<WriteOp> ops) override {
+        if (auto meanwhile = std::exchange(meanwhile_, {})) meanwhile();
+        PassingIo::write(ops);
+    }
+    std::function<void()> meanwhile_;
+};
+
+TEST_F(DraftTest, nobody_else_writes_a_sector_while_its_rest_is_copied) {
+    draft_ = nullptr;
+    Engine engine(std::make_unique<InterruptedIo>(), MiB);
+    auto draft = Draft::open(folder_, identity_, base_, engine);
+    ASSERT_TRUE(draft);
+    int code = 0;
+    static_cast<InterruptedIo&>(engine.io()).meanwhile_ = [&] {
+        NoWait no_wait;
+        auto done = write(**draft, 0, Bytes(4096), false);
+        code = done ? 0 : done.error().code;
+    };
+    EXPECT_TRUE(write(**draft, 10, Bytes(10), false));
+    EXPECT_EQ(code, EAGAIN);
 }
 
 TEST_F(DraftTest, a_whole_write_is_not_undone_by_a_partial_one) {

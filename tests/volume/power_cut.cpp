@@ -48,6 +48,7 @@ void PowerCutIo::watch(const std::string& folder) {
     dropped_.clear();
     sync_failed_ = false;
     late_data_ = -1;
+    cut_done_ = false;
     names_ = list(folder);
     for (const auto& [name, inode] : names_) contents_[inode] = read_file(folder + "/" + name);
 }
@@ -56,6 +57,11 @@ void PowerCutIo::cut_power(unsigned operations, const std::string& image) {
     image_ = image;
     until_cut_ = operations;
     if (operations == 0) make_image();
+}
+
+void PowerCutIo::cut_power_after(const std::string& name, const std::string& image) {
+    armed_ = name;
+    armed_image_ = image;
 }
 
 void PowerCutIo::finish_image() {
@@ -68,6 +74,10 @@ void PowerCutIo::tick() {
 
 void PowerCutIo::write(std::span<WriteOp> ops) {
     for (WriteOp& op : ops) {
+        if (!armed_.empty() && path_of(op.fd).filename() == armed_) {
+            armed_.clear();
+            cut_power(1 + static_cast<unsigned>(random_() % 6), armed_image_);
+        }
         tick();
         if (!one_in(failing_writes)) {
             PassingIo::write({&op, 1});
@@ -161,6 +171,7 @@ void PowerCutIo::make_image() {
                    holder == present.end() ? durable : mixed(durable, read_file(folder_ + "/" + holder->first)));
     }
     image_.clear();
+    cut_done_ = true;
 }
 
 }  // namespace hyper::test

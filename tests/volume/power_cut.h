@@ -29,8 +29,12 @@ class PowerCutIo : public PassingIo {
     // Makes `image` as of the power cut, before the n-th operation from now on, or at finish_image().
     void cut_power(unsigned operations, const std::string& image);
     void finish_image();
-    // Whether it is still to come.
+    // The same, some operations after a file of this name is written to, if one is until disarm().
+    void cut_power_after(const std::string& name, const std::string& image);
+    void disarm() { armed_.clear(); }
     bool cut_pending() const { return !image_.empty(); }
+    // Whether `image` is of a time before now.
+    bool cut_done() const { return cut_done_; }
 
     // How likely operations fail, in 1 of n; 0: never.
     unsigned failing_syncs = 0, failing_writes = 0;
@@ -56,7 +60,8 @@ class PowerCutIo : public PassingIo {
     const Lie lie_;
     std::string folder_, image_;
     unsigned until_cut_ = 0;
-    bool sync_failed_ = false;
+    bool sync_failed_ = false, cut_done_ = false;
+    std::string armed_, armed_image_;
     int late_data_ = -1;
     std::map<std::string, ino_t> names_;  // durable, as are those below
     std::map<ino_t, Content> contents_;
