@@ -76,7 +76,7 @@ void PowerCutIo::write(std::span<WriteOp> ops) {
     for (WriteOp& op : ops) {
         if (!armed_.empty() && path_of(op.fd).filename() == armed_) {
             armed_.clear();
-            cut_power(1 + static_cast<unsigned>(random_() % 6), armed_image_);
+            cut_power(2 + static_cast<unsigned>(random_() % 5), armed_image_);
         }
         tick();
         if (!one_in(failing_writes)) {
