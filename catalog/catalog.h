@@ -2,9 +2,10 @@
 // The catalog: the names under which every door (NBD, FUSE, hyperctl) offers disks and their views.
 //
 //     NAME[@SNAPSHOT][.FORMAT]      web01/root   web01/root@before-upgrade.qcow2   web01/root.azure.vhd
+//                                   web01/root@42.since-41.qcow2
 //
 // NAME of an image file is its file name without the format's suffix; in a directory sub-folders are part of
-// the name. No .FORMAT means raw. A sub-format or a target profile stands before the suffix.
+// the name. No .FORMAT means raw. A sub-format, a target profile, or since-STATE stands before the suffix.
 // Names are looked up in a table and never joined to a path.
 #pragma once
 
