@@ -84,6 +84,8 @@ class Catalog {
         bool itself;
     };
     Result<std::optional<RawFile>> raw_file(std::string_view name);
+    // The folder of the volume whose newest generation a name stands for, as a raw disk; nullopt for every other name. Errors: as above.
+    Result<std::optional<std::string>> volume_folder(std::string_view name);
     // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.
     std::string describe(std::string_view name);
     // The NAME of the disk that a name stands for, without snapshot and view: what rules of access go by. Empty for
@@ -115,6 +117,7 @@ class Catalog {
     OpenOptions options_of(const State& state) const;
     Result<std::optional<State>> find_disk(std::string_view name);
     Result<std::optional<Target>> find_target(std::string_view name);
+    Result<std::optional<Target>> find_target_anew(std::string_view name);
     Result<std::shared_ptr<const Image>> open_state(const State& state);
 
     Engine& engine_;
