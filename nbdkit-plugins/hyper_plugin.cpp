@@ -43,7 +43,7 @@ constexpr size_t listed_max = 10000, name_bytes_max = 4096;
 struct Settings {
     std::vector<std::string> specs;
     CatalogOptions catalog;
-    bool writing = false;
+    bool writing = false, commit_on_close = false;
     std::optional<int> thread_model;  // one of NBDKIT_THREAD_MODEL_*; none: safe_thread_model()
 };
 
@@ -144,6 +144,13 @@ int config(const char* key_text, const char* value) {
         int wanted = nbdkit_parse_bool(value);
         if (wanted < 0) return -1;
         settings.writing = wanted != 0;
+    } else if (key == "commit") {
+        std::string_view when = value;
+        if (when != "by-hand" && when != "on-close") {
+            nbdkit_error("commit=%s: unknown (try by-hand or on-close)", value);
+            return -1;
+        }
+        settings.commit_on_close = when == "on-close";
     } else if (key == "thread_model") {
         settings.thread_model = parse_thread_model(value);
         if (!settings.thread_model) {
@@ -183,7 +190,7 @@ int after_fork() {
     auto catalog = Catalog::open(made->engine, settings.specs, settings.catalog);
     if (!catalog) return report(catalog.error());
     made->catalog = std::move(*catalog);
-    if (settings.writing) made->writable = std::make_unique<WritableDisks>(*made->catalog);
+    if (settings.writing) made->writable = std::make_unique<WritableDisks>(*made->catalog, settings.commit_on_close);
     service = std::move(made);
     return 0;
 }
@@ -339,7 +346,8 @@ nbdkit_plugin make_plugin() {
         "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file "
         "name)\n"
         "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
-        "rw=BOOL               raw images can be written (default: false)\n"
+        "rw=BOOL               raw images and volumes can be written (default: false)\n"
+        "commit=WHEN           make a generation of what was written to a volume: by-hand or on-close (default: by-hand)\n"
         "allow=DIR             images may refer to files in DIR too, besides their own folder\n"
         "thread_model=MODEL    parallel or serialize_requests (default: what is safe here)";
     plugin.magic_config_key = "source";

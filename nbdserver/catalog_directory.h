@@ -13,11 +13,12 @@
 
 namespace hyper::nbd {
 
-// Thread-safe. `catalog` outlives it. With `writing`, raw image files can be written, under their plain names;
-// views of them are not offered then, since a view stands on content that does not change.
+// Thread-safe. `catalog` outlives it. With `writing`, raw image files and volumes can be written, under their plain names;
+// views of raw files are not offered then, since a view stands on content that does not change. `commit_on_close`: see WritableDisks.
 class CatalogDirectory : public Directory {
   public:
-    CatalogDirectory(Catalog& catalog, bool writing) : catalog_(catalog), writable_(catalog), writing_(writing) {}
+    CatalogDirectory(Catalog& catalog, bool writing, bool commit_on_close = false)
+        : catalog_(catalog), writable_(catalog, commit_on_close), writing_(writing) {}
     std::vector<Listed> list() override;
     std::string disk_of(const std::string& name) override { return catalog_.disk_of(name); }
     Result<std::string> default_name() override { return catalog_.default_name(); }

@@ -39,6 +39,7 @@ struct Options {
     std::vector<std::string> sockets, networks;
     std::string tls_certificates, tls_psk, rules, control, trace, takeover;
     bool writing = false;
+    std::string commit = "by-hand";
     unsigned threads = std::max(1u, std::thread::hardware_concurrency());
 };
 
@@ -107,7 +108,7 @@ std::vector<hyper::watch::Offered> offered(hyper::Catalog& catalog, bool writing
     std::vector<hyper::watch::Offered> list;
     for (const hyper::Disk& disk : catalog.disks()) {
         if (!disk.problem.empty()) continue;
-        bool writable = writing && disk.format == hyper::Format::raw && disk.snapshot.empty();
+        bool writable = writing && (disk.format == hyper::Format::raw || disk.format == hyper::Format::volume) && disk.snapshot.empty();
         list.push_back({disk.name, disk.size_bytes, catalog.describe(disk.name), !writable});
     }
     return list;
@@ -188,7 +189,7 @@ int serve(const Options& options) {
     watchers.trace = trace.get();
     auto server = hyper::nbd::Server::make(engine, watchers, options.threads);
     if (!server) return fail(server.error().message);
-    auto directory = std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing);
+    auto directory = std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing, options.commit == "on-close");
     std::unique_ptr<hyper::watch::Control> control;
     auto list = [&] { return offered(**catalog, options.writing); };
     hyper::UniqueFd taken_control;
@@ -273,7 +274,9 @@ int main(int argc, char** argv) {
         ->type_name("FILE")
         ->excludes(certificates);
     app.add_option("--rules", options.rules, "Who may read and write what (TOML)")->type_name("FILE");
-    app.add_flag("--rw", options.writing, "Raw images can be written");
+    app.add_flag("--rw", options.writing, "Raw images and volumes can be written");
+    app.add_option("--commit", options.commit, "When what was written to a volume becomes a generation: by-hand or on-close")
+        ->check(CLI::IsMember({"by-hand", "on-close"}));
     app.add_option("--control", options.control, "Answer hyperctl export on this Unix socket")->type_name("PATH");
     app.add_option("--trace", options.trace, "Write every request to this file")->type_name("FILE");
     app.add_option("--takeover", options.takeover, "Take over from the server that offers itself on this socket, and offer too")

@@ -32,7 +32,9 @@ enum Right : uint64_t {
     write_file = 1 << 1,
     read_file = 1 << 2,
     read_folder = 1 << 3,
+    remove_folder = 1 << 4,
     remove_file = 1 << 5,
+    make_folder = 1 << 7,
     make_file = 1 << 8,
     make_socket = 1 << 9,
     truncate_file = 1 << 14,
@@ -42,7 +44,7 @@ enum Right : uint64_t {
 constexpr uint64_t rights_of_files = write_file | read_file | truncate_file | device_ioctl;
 constexpr uint64_t reading = read_file | read_folder | device_ioctl;
 constexpr uint64_t writing =
-    reading | write_file | truncate_file | remove_file | make_file | make_socket;
+    reading | write_file | truncate_file | remove_file | remove_folder | make_file | make_folder | make_socket;
 constexpr uint64_t tcp_bind_and_connect = 3;
 constexpr uint64_t scope_abstract_sockets = 1, scope_signals = 2;
 

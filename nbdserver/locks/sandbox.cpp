@@ -41,7 +41,7 @@ constexpr const char* allowed_calls[] = {
     "statfs", "fstatfs", "getdents64", "getcwd", "readlink", "readlinkat", "access", "faccessat",
     "faccessat2", "fcntl", "flock", "dup", "dup3", "pipe2", "splice", "tee", "vmsplice", "sendfile",
     "copy_file_range", "fallocate", "ftruncate", "fsync", "fdatasync", "sync_file_range",
-    "fadvise64", "unlink", "unlinkat", "memfd_create", "inotify_init1", "inotify_add_watch",
+    "fadvise64", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "memfd_create", "inotify_init1", "inotify_add_watch",
     "inotify_rm_watch",
     // Sockets that are there already; new ones are decided below.
     "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg", "shutdown", "getsockopt",

@@ -31,7 +31,7 @@ namespace hyper {
 struct SandboxPaths {
     std::vector<std::string> read;  // images, rules, certificates
     std::vector<std::string>
-        write;  // read too; in a folder, files and sockets are made and removed
+        write;  // read too; in a folder, files, folders and sockets are made and removed
     std::vector<std::string> remove;  // folders of listening sockets, whose paths go at the end
 };
 
