@@ -5,29 +5,21 @@
 need "$hypernbd" "$hyperctl" qemu-io qemu-img nbdcopy
 
 make_disk random first.raw
-hyperctl sync --create first.raw "$scratch/disk.volume" >/dev/null
-socket=$scratch/nbd.sock
-serve_rw() {  # OPTION...
-    rm -f "$socket"
-    "$hypernbd" --socket "$socket" --rw "$@" disk.volume 2>said.log &
-    server=$!
-    servers+=("$server")
-    eventually test -S "$socket" || die "hypernbd did not start: $(cat said.log)"
-}
-uri() { echo "nbd+unix:///$1?socket=$socket"; }
-on_nbd() { qemu-io -f raw "$(uri "$1")" "${@:2}" >qemu-io.log 2>&1 || die "qemu-io: $(cat qemu-io.log said.log)"; }
+"$hyperctl" sync --create first.raw "$scratch/disk.volume" >/dev/null
+log() { cat "$scratch"/*.log; }
+on_nbd() { qemu-io -f raw "$(uri "$1")" "${@:2}" >qemu-io.log 2>&1 || die "qemu-io: $(log)"; }
 cp first.raw second.raw
 change() {  # the same to the file, by another program
     qemu-io -f raw second.raw -c 'write -P 0xaa 1000 3000' -c 'write -P 0xbb 1M 300k' -c 'write -z 512k 130k' >/dev/null
 }
 
 claim "what was flushed is there after kill -9, and the generations are what they were"
-serve_rw
+serve_hypernbd --rw disk.volume
 on_nbd disk -c 'write -P 0xaa 1000 3000' -c 'write -P 0xbb 1M 300k' -c 'write -z 512k 130k' -c flush -c 'read -P 0xaa 1000 3000'
 change
 kill -9 "$server"
 gone "$server" || die "it lives"
-serve_rw
+serve_hypernbd --rw disk.volume
 qemu-img compare -q -f raw -F raw second.raw "$(uri disk)" || die "the draft differs"
 qemu-img compare -q -f raw -F raw first.raw "$(uri disk@1)" || die "generation 1 differs"
 qemu-img compare -q -f raw -F qcow2 first.raw "$(uri disk@1.qcow2)" || die "a view of generation 1 differs"
@@ -41,29 +33,27 @@ claim "another writer is told who writes while a client has the draft open"
 nbdcopy "$(uri disk)" - >/dev/null
 qemu-io -f raw "$(uri disk)" -c 'sleep 3000' >/dev/null &
 holder=$!
-eventually eval '! hyperctl volume commit "$scratch/disk.volume" 2>busy.log' && grep -q "hypernbd (process $server)" busy.log || die "commit: $(cat busy.log)"
+eventually eval '! "$hyperctl" volume commit "$scratch/disk.volume" 2>busy.log' && grep -q "hypernbd (process $server)" busy.log || die "commit: $(cat busy.log)"
 wait "$holder"
 
 claim "a draft becomes a generation"
-eventually hyperctl volume commit "$scratch/disk.volume" >/dev/null 2>&1 || die "commit: $(hyperctl volume commit "$scratch/disk.volume" 2>&1)"
+eventually "$hyperctl" volume commit "$scratch/disk.volume" >/dev/null 2>&1 || die "commit: $("$hyperctl" volume commit "$scratch/disk.volume" 2>&1)"
 qemu-img compare -q -f raw -F raw second.raw "$(uri disk@2)" || die "generation 2 differs"
 qemu-img compare -q -f raw -F raw first.raw "$(uri disk@1)" || die "generation 1 differs"
-kill "$server"
-gone "$server" || die "it does not end"
+ends_well
 
 claim "a draft becomes a generation when its last client leaves, where that is wished"
-serve_rw --commit on-close
+serve_hypernbd --rw --commit on-close disk.volume
 on_nbd disk -c 'write -P 0xdd 2M 5000' -c flush
 qemu-io -f raw second.raw -c 'write -P 0xdd 2M 5000' >/dev/null
-eventually eval 'hyperctl info "$scratch/disk.volume@3" >/dev/null 2>&1' || die "there is no generation 3: $(cat said.log)"
+eventually eval '"$hyperctl" info "$scratch/disk.volume@3" >/dev/null 2>&1' || die "there is no generation 3: $(log)"
 qemu-img compare -q -f raw -F raw second.raw "$(uri disk@3)" || die "generation 3 differs"
-kill "$server"
-gone "$server" || die "it does not end"
+ends_well
 
 claim "nbdkit writes a volume too"
-start_nbdkit rw=true disk.volume
-qemu-io -f raw "nbd+unix:///disk?socket=$nbd" -c 'write -P 0xee 3M 70000' -c flush >qemu-io.log 2>&1 || die "qemu-io: $(cat qemu-io.log)"
+serve_nbd rw=true disk.volume
+qemu-io -f raw "$(uri disk)" -c 'write -P 0xee 3M 70000' -c flush >qemu-io.log 2>&1 || die "qemu-io: $(cat qemu-io.log)"
 qemu-io -f raw second.raw -c 'write -P 0xee 3M 70000' >/dev/null
-qemu-img compare -q -f raw -F raw second.raw "nbd+unix:///disk?socket=$nbd" || die "the draft differs"
-eventually hyperctl volume commit "$scratch/disk.volume" >/dev/null 2>&1 || die "commit: $(hyperctl volume commit "$scratch/disk.volume" 2>&1)"
-[ "$(hyperctl root "$scratch/disk.volume@4")" = "$(hyperctl root -f raw second.raw)" ] || die "generation 4 differs"
+qemu-img compare -q -f raw -F raw second.raw "$(uri disk)" || die "the draft differs"
+eventually "$hyperctl" volume commit "$scratch/disk.volume" >/dev/null 2>&1 || die "commit: $("$hyperctl" volume commit "$scratch/disk.volume" 2>&1)"
+[ "$("$hyperctl" root "$scratch/disk.volume@4")" = "$("$hyperctl" root -f raw second.raw)" ] || die "generation 4 differs"
