@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -71,9 +72,11 @@ class PreadIo : public Io {
         for (WriteOp& op : ops) move_fully(op);
     }
     int sync(int fd) override {
+        struct stat status;
+        bool folder = ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
         int result;
         do {
-            result = ::fdatasync(fd);
+            result = folder ? ::fsync(fd) : ::fdatasync(fd);
         } while (result != 0 && errno == EINTR);
         return result == 0 ? 0 : errno;
     }

@@ -37,8 +37,9 @@ class Io {
     virtual void read(std::span<ReadOp> ops) = 0;
     // In no order that can be relied on; one that fails does not stop the others. Waits, also under NoWait.
     virtual void write(std::span<WriteOp> ops) = 0;
-    // fdatasync(2): 0, and what was written to the file before is durable, or an errno, and any part of it may be lost:
-    // the kernel tells of that once, so nothing of it is durable when the next call answers 0.
+    // fdatasync(2), for a folder fsync(2), since its names are no data: 0, and what was written before is durable, or
+    // an errno, and any part of it may be lost: the kernel tells of that once, so nothing of it is durable when the next
+    // call answers 0.
     virtual int sync(int fd) = 0;
     virtual std::string_view name() const = 0;
 };

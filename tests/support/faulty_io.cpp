@@ -27,9 +27,14 @@ void FaultyIo::crash() {
     crashed_ = true;
 }
 
-void FaultyIo::revive() {
+void FaultyIo::heal() {
     std::lock_guard lock(mutex_);
     crashed_ = false;
+    room_bytes_ = unlimited;
+    for (Plan& each : plans_) {
+        each.once.clear();
+        each.probability = 0;
+    }
 }
 
 bool FaultyIo::crashed() const {

@@ -48,9 +48,10 @@ class FaultyIo : public PassingIo {
     // So many bytes can still be written, then ENOSPC. `unlimited` ends it.
     static constexpr uint64_t unlimited = UINT64_MAX;
     void set_room(uint64_t bytes);
-    // From now on everything fails. A reopen after the crash is a new FaultyIo, or this one revived.
+    // From now on everything fails.
     void crash();
-    void revive();
+    // From now on nothing fails: no crash, no plans, room for all.
+    void heal();
 
     bool crashed() const;
     // How many operations of this kind there were, crashed ones too.
