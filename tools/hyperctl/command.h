@@ -41,6 +41,7 @@ void add_compare(CLI::App& app, Command& chosen);
 void add_export(CLI::App& app, Command& chosen);
 // export list, show and close, below the command `export`.
 void add_export_admin(CLI::App& export_command, Command& chosen);
+void add_root(CLI::App& app, Command& chosen);
 void add_sync(CLI::App& app, Command& chosen);
 void add_trace(CLI::App& app, Command& chosen);
 // create, list, log, ... below the command `volume`.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "blockengine/base/bytes.h"
 #include "tools/hyperctl/command.h"
 
 namespace hyper::ctl {
@@ -15,7 +16,14 @@ Result<std::vector<Run>> DataWalk::runs_of(uint64_t offset, uint64_t length) con
     std::vector<Run> all;
     for (const Source* source : sources_)
         TRY(visit_extents(*source, offset, length, [&](const Extent& extent) {
-            if (!extent.zero) all.push_back({extent.offset, extent.length});
+            if (extent.zero) return true;
+            uint64_t start = round_down(extent.offset, align_bytes_);
+            uint64_t end = std::min(round_up(extent.offset + extent.length, align_bytes_), offset + length);
+            // What alignment brings together is joined at once.
+            if (!all.empty() && all.back().offset <= start && start <= all.back().offset + all.back().length)
+                all.back().length = std::max(all.back().length, end - all.back().offset);
+            else
+                all.push_back({start, end - start});
             return true;
         }));
     if (sources_.size() == 1) return all;
@@ -41,7 +49,7 @@ Result<bool> DataWalk::next(Chunk& chunk) {
         runs_.assign(runs.begin(), runs.end());
         window_offset_ += length;
     }
-    chunk = {runs_.front().offset, 0, {}};
+    chunk = {runs_.front().offset, 0, {}, number_++};
     while (!runs_.empty() && chunk.length < chunk_bytes_max) {
         Run& run = runs_.front();
         uint64_t from = run.offset - chunk.offset;

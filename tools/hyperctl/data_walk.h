@@ -23,6 +23,7 @@ struct Run {
 struct Chunk {
     uint64_t offset, length;
     std::vector<Run> runs;  // ascending, within the chunk
+    uint64_t number = 0;    // of the walk's chunks, from 0
 };
 
 // Thread-safe: each chunk goes to one of the threads that ask, in rising order.
@@ -30,8 +31,10 @@ class DataWalk {
   public:
     static constexpr uint64_t chunk_bytes_max = 2 << 20;
 
-    // All sources have the size of the first. They outlive the walk.
-    explicit DataWalk(std::vector<const Source*> sources) : sources_(std::move(sources)) {}
+    // All sources have the size of the first. They outlive the walk. Runs, and so chunks, begin and end at multiples of
+    // `align_bytes`, a divisor of chunk_bytes_max, or at the disk's end.
+    explicit DataWalk(std::vector<const Source*> sources, uint64_t align_bytes = 1)
+        : sources_(std::move(sources)), align_bytes_(align_bytes) {}
 
     // The next chunk where any source has data; false at the end. Errors: those of visit_extents().
     Result<bool> next(Chunk& chunk);
@@ -46,9 +49,11 @@ class DataWalk {
     Result<std::vector<Run>> runs_of(uint64_t offset, uint64_t length) const;
 
     const std::vector<const Source*> sources_;
+    const uint64_t align_bytes_;
     std::mutex mutex_;
     uint64_t window_offset_ = 0;  // guarded by mutex_; the next window's
     std::deque<Run> runs_;        // guarded by mutex_; of the window, not yet handed out
+    uint64_t number_ = 0;         // guarded by mutex_; the next chunk's
 };
 
 // Runs `work` in `thread_count` threads for chunk after chunk until the walk ends, one of them fails, `stop`

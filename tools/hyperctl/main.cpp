@@ -43,6 +43,7 @@ int main_of(int argc, char** argv) {
     add_check(app, chosen);
     add_compare(app, chosen);
     add_export(app, chosen);
+    add_root(app, chosen);
     add_sync(app, chosen);
     add_trace(app, chosen);
     add_volume(app, chosen);
