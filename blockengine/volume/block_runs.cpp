@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 #include "blockengine/base/bytes.h"
 

@@ -37,7 +37,7 @@ std::optional<uint64_t> parse_number(std::string_view text) {
 
 }  // namespace
 
-std::string VolumePaths::data_file(uint32_t number) const { return fmt::format("{}/{:08}", data(), number); }
+std::string VolumePaths::data_file(uint32_t number) const { return data_file_path(data(), number); }
 
 bool is_volume(const std::string& path) {
     struct stat status {};

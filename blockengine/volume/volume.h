@@ -12,13 +12,13 @@
 
 #include "blockengine/engine.h"
 #include "blockengine/volume/block_runs.h"
+#include "blockengine/volume/data_format.h"
 #include "blockengine/volume/generation.h"
 #include "blockengine/volume/index.h"
 #include "blockengine/volume/pruned_marks.h"
 
 namespace hyper {
 
-using VolumeId = std::array<std::byte, 16>;
 
 inline constexpr std::string_view volume_suffix = ".volume";
 inline constexpr uint32_t block_bytes_min = 4 << 10, block_bytes_max = 4 << 20, block_bytes_default = 64 << 10;

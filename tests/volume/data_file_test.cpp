@@ -191,8 +191,14 @@ TEST_F(DataFileTest, survives_a_crash_at_any_step_of_a_roll_over) {
             ASSERT_TRUE(files);
             auto again = files->append_batch(1, 2, SomeBlocks(1, {20000}).blocks);
             ASSERT_TRUE(again && files->sync());
-            for (uint32_t number = 1; number <= files->position().file; ++number)
-                for (const std::string& line : scan(number)) EXPECT_EQ(line.find("damaged"), std::string::npos) << line;
+            for (uint32_t number = 1; number <= files->position().file; ++number) {
+                auto lines = scan(number);
+                for (const std::string& line : lines) {
+                    EXPECT_EQ(line.find("damaged"), std::string::npos) << line;
+                    EXPECT_EQ(line.find("kind 5") != std::string::npos, number < files->position().file && &line == &lines.back())
+                        << line;
+                }
+            }
             EXPECT_EQ(stored((*again)[0].place), SomeBlocks(1, {20000}).contents[0]);
             if (!crashed) {
                 EXPECT_GE(nth, 2u);
@@ -209,6 +215,15 @@ TEST_F(DataFileTest, syncs_a_new_file_and_its_name_before_it_is_used) {
     ASSERT_TRUE(files->append_text(RecordKind::generation, 1, 1, "{}"));
     ASSERT_TRUE(files->sync());
     EXPECT_EQ(io_.count(Operation::sync), before + 1);
+}
+
+TEST_F(DataFileTest, syncs_a_sealed_file_before_it_goes_on_in_the_next) {
+    auto files = open({}, 30000);
+    ASSERT_TRUE(files->append_batch(1, 1, SomeBlocks(0, {20000}).blocks));
+    uint64_t before = io_.count(Operation::sync);
+    ASSERT_TRUE(files->append_batch(1, 1, SomeBlocks(1, {20000}).blocks));
+    ASSERT_EQ(files->position().file, 2u);
+    EXPECT_EQ(io_.count(Operation::sync), before + 3);
 }
 
 TEST_F(DataFileTest, refuses_a_text_that_no_scan_would_read) {
