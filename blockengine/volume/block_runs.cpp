@@ -5,36 +5,57 @@
 #include <cassert>
 #include <cerrno>
 #include <optional>
-#include <utility>
-
-#include "blockengine/base/bytes.h"
 
 namespace hyper {
 
 namespace {
 
-// No disk has more blocks, so no sum of two numbers overflows.
-constexpr uint64_t block_max = uint64_t{1} << 62;
+constexpr uint64_t end_max = uint64_t{1} << 63;
 
-void append_number(std::vector<std::byte>& bytes, uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes.push_back(static_cast<std::byte>(value | 0x80));
-    bytes.push_back(static_cast<std::byte>(value));
+void put(std::vector<std::byte>& out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<std::byte>(value | 0x80));
+    out.push_back(static_cast<std::byte>(value));
 }
 
-std::optional<uint64_t> take_number(std::span<const std::byte>& bytes) {
+// Below 2^63, in the shortest form; nullopt for anything else.
+std::optional<uint64_t> take(std::span<const std::byte> bytes, size_t& at) {
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 63 && !bytes.empty(); shift += 7) {
-        auto byte = static_cast<uint64_t>(bytes.front());
-        bytes = bytes.subspan(1);
+    for (unsigned shift = 0; shift < 63 && at < bytes.size(); shift += 7) {
+        auto byte = std::to_integer<uint64_t>(bytes[at++]);
         value |= (byte & 0x7f) << shift;
-        if (byte < 0x80) return value;
+        if (byte & 0x80) continue;
+        if (byte == 0 && shift > 0) return std::nullopt;
+        return value;
     }
     return std::nullopt;
+}
+
+// Merges two normal lists into one; returns its end.
+BlockRun* merge(const BlockRun* a, const BlockRun* a_end, const BlockRun* b, const BlockRun* b_end,
+                BlockRun* out) {
+    BlockRun* const begin = out;
+    auto append = [&](const BlockRun& run) {
+        if (out != begin && run.first <= out[-1].first + out[-1].count)
+            out[-1].count = std::max(out[-1].count, run.first + run.count - out[-1].first);
+        else
+            *out++ = run;
+    };
+    while (a != a_end && b != b_end) {
+        // Which one comes first cannot be foreseen, so there is no branch.
+        bool from_a = a->first <= b->first;
+        append(*(from_a ? a : b));
+        a += from_a;
+        b += !from_a;
+    }
+    while (a != a_end) append(*a++);
+    while (b != b_end) append(*b++);
+    return out;
 }
 
 }  // namespace
 
 void BlockRuns::add(uint64_t first, uint64_t count) {
+    assert(first < end_max && count <= end_max - first);
     if (count == 0) return;
     if (!runs_.empty()) {
         BlockRun& last = runs_.back();
@@ -43,57 +64,105 @@ void BlockRuns::add(uint64_t first, uint64_t count) {
             last.count = std::max(end, first + count) - last.first;
             return;
         }
-        sorted_ = sorted_ && first > end;
+        if (first < last.first) normal_ = false;
     }
     runs_.push_back({first, count});
 }
 
 void BlockRuns::normalise() {
-    if (sorted_) return;
-    std::ranges::sort(runs_, {}, &BlockRun::first);
-    auto unsorted = std::exchange(runs_, {});
-    sorted_ = true;
-    for (const BlockRun& run : unsorted) add(run.first, run.count);
-    runs_.shrink_to_fit();
+    if (normal_) return;
+    std::sort(runs_.begin(), runs_.end(),
+              [](const BlockRun& a, const BlockRun& b) { return a.first < b.first; });
+    std::vector<BlockRun> sorted = std::move(runs_);
+    runs_.clear();
+    normal_ = true;
+    for (const BlockRun& run : sorted) add(run.first, run.count);
+}
+
+BlockRuns BlockRuns::union_of(std::span<const BlockRuns* const> lists) {
+    // Pairs of neighbours are merged, and pairs of pairs, between two buffers: each run moves as
+    // often as the number of lists can be halved.
+    std::vector<BlockRun> now, next;
+    std::vector<size_t> ends;  // of each list in `now`
+    size_t total = 0;
+    for (const BlockRuns* list : lists) total += list->runs_.size();
+    now.reserve(total);
+    for (const BlockRuns* list : lists) {
+        assert(list->normal_);
+        now.insert(now.end(), list->runs_.begin(), list->runs_.end());
+        ends.push_back(now.size());
+    }
+    next.resize(ends.size() > 1 ? total : 0);
+    while (ends.size() > 1) {
+        size_t lists_out = 0;
+        BlockRun* out = next.data();
+        const BlockRun* start = now.data();
+        for (size_t i = 0; i < ends.size(); i += 2) {
+            const BlockRun* middle = now.data() + ends[i];
+            const BlockRun* end = now.data() + ends[std::min(i + 1, ends.size() - 1)];
+            out = merge(start, middle, middle, end, out);
+            ends[lists_out++] = static_cast<size_t>(out - next.data());
+            start = end;
+        }
+        ends.resize(lists_out);
+        now.swap(next);
+    }
+    BlockRuns all;
+    now.resize(ends.empty() ? 0 : ends[0]);
+    all.runs_ = std::move(now);
+    return all;
 }
 
 bool BlockRuns::contains(uint64_t block) const {
-    assert(sorted_);
-    auto after = std::ranges::upper_bound(runs_, block, {}, &BlockRun::first);
-    return after != runs_.begin() && block - std::prev(after)->first < std::prev(after)->count;
+    assert(normal_);
+    auto after = std::upper_bound(runs_.begin(), runs_.end(), block,
+                                  [](uint64_t b, const BlockRun& run) { return b < run.first; });
+    return after != runs_.begin() && block - (after - 1)->first < (after - 1)->count;
 }
 
-uint64_t BlockRuns::blocks() const {
+uint64_t BlockRuns::block_count() const {
+    assert(normal_);
     uint64_t count = 0;
     for (const BlockRun& run : runs_) count += run.count;
     return count;
 }
 
 std::vector<std::byte> BlockRuns::encode() const {
-    assert(sorted_);
+    assert(normal_);
     std::vector<std::byte> bytes;
-    uint64_t at = 0;
+    uint64_t next = 0;  // the least block that the run may begin with
     for (const BlockRun& run : runs_) {
-        append_number(bytes, run.first - at);
-        append_number(bytes, run.count);
-        at = run.first + run.count;
+        put(bytes, run.first - next);
+        put(bytes, run.count - 1);
+        next = run.first + run.count + 1;
     }
     return bytes;
 }
 
 Result<BlockRuns> BlockRuns::decode(std::span<const std::byte> bytes) {
-    BlockRuns runs;
-    uint64_t at = 0;
-    while (!bytes.empty()) {
-        auto distance = take_number(bytes), count = take_number(bytes);
-        bool good = distance && count && *count > 0 && *distance <= block_max - at && *count <= block_max - at - *distance &&
-                    (*distance > 0 || runs.runs_.empty());
-        if (!good) return fail(EINVAL, "a list of runs of blocks is damaged behind {} runs", runs.runs_.size());
-        at += *distance;
-        runs.runs_.push_back({at, *count});
-        at += *count;
+    BlockRuns out;
+    // A run takes two bytes at least, and each number's last byte has its high bit clear.
+    size_t numbers = static_cast<size_t>(std::count_if(bytes.begin(), bytes.end(), [](std::byte b) {
+        return (b & std::byte{0x80}) == std::byte{0};
+    }));
+    out.runs_.reserve(numbers / 2);
+    uint64_t next = 0;
+    for (size_t at = 0; at < bytes.size();) {
+        size_t start = at;
+        auto gap = take(bytes, at), less = gap ? take(bytes, at) : std::nullopt;
+        if (!less)
+            return fail(EINVAL,
+                        "runs of blocks: byte {} of {}: not two numbers in their shortest form",
+                        start, bytes.size());
+        if (next > end_max || *gap > end_max - next || *less >= end_max - next - *gap)
+            return fail(
+                EINVAL,
+                "runs of blocks: byte {} of {}: {} blocks after a gap of {} go beyond block 2^63",
+                start, bytes.size(), *less, *gap);
+        out.runs_.push_back({next + *gap, *less + 1});
+        next += *gap + *less + 2;
     }
-    return runs;
+    return out;
 }
 
 }  // namespace hyper

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sets of blocks, as runs.
+// Sets of blocks as sorted runs: what changed in a generation, what a sync has to read.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,28 +15,38 @@ struct BlockRun {
     bool operator==(const BlockRun&) const = default;
 };
 
-// Bound to one thread while it changes.
+// Blocks are numbered below 2^63. Bound to one thread while it is changed.
 class BlockRuns {
   public:
-    // Runs may overlap and come in any order; those that rise and touch are merged at once. `count` 0 is nothing.
+    // Cheap where it comes after or continues the last run; else the runs have to be normalised. A
+    // count of 0 is ignored.
     void add(uint64_t first, uint64_t count);
-    // Sorts and merges. What is below wants it done, since the last add() that did not rise.
+    // Sorts the runs and joins those that overlap or touch. Costs nothing where they are normal.
     void normalise();
+    // All of the lists, which are normal, as one. The result is normal.
+    static BlockRuns union_of(std::span<const BlockRuns* const> lists);
 
-    // Ascending, apart from each other.
+    bool normal() const { return normal_; }
+    // Ascending, and neither overlapping nor touching, where normal().
     std::span<const BlockRun> runs() const { return runs_; }
-    bool contains(uint64_t block) const;
-    // How many there are.
-    uint64_t blocks() const;
 
-    // As distances and counts, in LEB128 (https://en.wikipedia.org/wiki/LEB128).
+    // For normal runs only.
+    bool contains(uint64_t block) const;
+    uint64_t block_count() const;
+
+    // The runs, which are normal, as varints (LEB128) in rising order: the distance from the end of
+    // the run before, less one after the first run since runs do not touch; then the count less
+    // one.
     std::vector<std::byte> encode() const;
-    // Errors: EINVAL for what encode() does not give. Memory is bounded by the length of `bytes`.
+    // Errors: EINVAL for anything that encode() does not give. Takes 8 times the memory of `bytes`,
+    // at most.
     static Result<BlockRuns> decode(std::span<const std::byte> bytes);
+
+    bool operator==(const BlockRuns& other) const { return runs_ == other.runs_; }
 
   private:
     std::vector<BlockRun> runs_;
-    bool sorted_ = true;
+    bool normal_ = true;
 };
 
 }  // namespace hyper

@@ -34,7 +34,7 @@ class Sync {
         auto start = Clock::now();
         SyncReport report;
         if (source_.source->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", origin_.source);
-        if (options_.trust) TRY(forget_distrust());
+        if (options_.trust) TRY(forget(distrust_name(origin_)));
         Plan plan = TRY(make_plan());
         if (plan.why_all.empty()) {
             if (auto wrong = TRY(sample(plan.runs, report.sampled_blocks))) {
@@ -59,6 +59,7 @@ class Sync {
                                                 .time = options_.time != 0 ? options_.time : now,
                                                 .origin = origin_,
                                                 .draft_id = ""}));
+        if (report.compared_all) TRY(forget(std::string(lost_blocks_name)));
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
         return report;
     }
@@ -129,6 +130,8 @@ class Sync {
             why_not = fmt::format("generation {} has no change id", base.number);
         else if (base.size_bytes != source_.source->size_bytes())
             why_not = fmt::format("the disk had {} bytes and has {}", base.size_bytes, source_.source->size_bytes());
+        else if (TRY(writer_.index().get(lost_blocks_name)))
+            why_not = "blocks of the volume were found lost, and are stored anew where the source still has them";
         else if (auto reason = TRY(writer_.index().get(distrust_name(origin_))))
             why_not = fmt::format("its tracking is not trusted since it was found wrong: {} (--trust to believe it again)", *reason);
         if (!why_not.empty()) return std::nullopt;
@@ -145,8 +148,9 @@ class Sync {
         std::vector<std::byte> bytes(block_bytes_);
         for (unsigned i = 0; i < options_.sampled_blocks; ++i) {
             // Where the volume has something, so that not only holes are looked at.
-            auto found = TRY(cursor->next(draw() % block_count, block_count, writer_.pending()));
-            uint64_t block = found ? found->block : draw() % block_count;
+            uint64_t drawn = draw() % block_count;
+            auto found = TRY(cursor->next(drawn, block_count, writer_.pending()));
+            uint64_t block = found ? found->block : drawn;
             if (runs.contains(block)) continue;
             ++sampled;
             auto there = std::span(bytes).first(std::min<uint64_t>(block_bytes_, size - block * block_bytes_));
@@ -165,9 +169,9 @@ class Sync {
         return writer_.index().write(batch, true);
     }
 
-    Result<void> forget_distrust() {
+    Result<void> forget(const std::string& name) {
         IndexBatch batch;
-        batch.unset(distrust_name(origin_));
+        batch.unset(name);
         return writer_.index().write(batch, true);
     }
 

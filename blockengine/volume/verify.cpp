@@ -134,8 +134,8 @@ Result<VerifyReport> verify_generation(const Volume& volume, const Generation& g
     auto source = TRY(volume.open_generation(generation));
     BlockRuns runs = TRY(stored_runs(volume, generation.number));
     if (!all) runs = draw(runs, options);
-    report.blocks = runs.blocks();
-    if (options.planned) options.planned(runs.blocks() * block_bytes);
+    report.blocks = runs.block_count();
+    if (options.planned) options.planned(runs.block_count() * block_bytes);
     PartWalk walk(runs, unit_bytes / block_bytes, units_a_part, 0);
     Turns turns;
     MerkleStream tree(tree_height(generation.size_bytes));

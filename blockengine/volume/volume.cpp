@@ -128,20 +128,24 @@ Result<std::shared_ptr<const Source>> Volume::open_generation(const Generation& 
 }
 
 Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
-    BlockRuns runs;
+    std::vector<BlockRuns> lists;
     for (const auto& [number, json] : TRY(index_->generations())) {
         if (number <= from || number > to) continue;
-        TRY(index_->visit_runs(number, [&](uint32_t, std::span<const std::byte> bytes) -> Result<void> {
+        BlockRuns& runs = lists.emplace_back();
+        auto visited = index_->visit_runs(number, [&](uint32_t, std::span<const std::byte> bytes) -> Result<void> {
             auto decoded = BlockRuns::decode(bytes);
             if (!decoded) return fail(EIO, "{}: changes of generation {}: {}", folder(), number, decoded.error().message);
             for (const BlockRun& run : decoded->runs()) runs.add(run.first, run.count);
             return {};
-        }));
+        });
+        TRY(std::move(visited));
+        runs.normalise();
     }
-    runs.normalise();
     if (pruned_.pruned(from) || pruned_.pruned(to))
         return fail(ESTALE, "{}: generation {} was pruned", folder(), pruned_.pruned(from) ? from : to);
-    return runs;
+    std::vector<const BlockRuns*> pointers;
+    for (const BlockRuns& runs : lists) pointers.push_back(&runs);
+    return BlockRuns::union_of(pointers);
 }
 
 Result<std::shared_ptr<const File>> Volume::data_file(uint32_t number, uint64_t end) const {

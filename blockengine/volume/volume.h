@@ -23,6 +23,9 @@ namespace hyper {
 inline constexpr std::string_view volume_suffix = ".volume";
 inline constexpr uint32_t block_bytes_min = 4 << 10, block_bytes_max = 4 << 20, block_bytes_default = 64 << 10;
 
+// Set in the index while some block of the newest generation is lost.
+inline constexpr std::string_view lost_blocks_name = "lost blocks";
+
 // What is decided when a volume is made.
 struct VolumeOptions {
     uint32_t block_bytes = block_bytes_default;  // a power of two

@@ -2,7 +2,6 @@
 #include "blockengine/volume/volume_writer.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "blockengine/base/log.h"
 #include "blockengine/volume/small_file.h"
 #include "blockengine/volume/stored_block.h"
+#include "blockengine/volume/volume_lock.h"
 
 namespace hyper {
 
@@ -73,7 +73,7 @@ Result<std::unique_ptr<VolumeWriter>> VolumeWriter::create(Engine& engine, const
 Result<std::unique_ptr<VolumeWriter>> VolumeWriter::open(Engine& engine, const std::string& folder) {
     std::unique_ptr<VolumeWriter> writer(new VolumeWriter(engine, folder));
     TRY(read_volume_info(folder));
-    TRY(writer->lock());
+    writer->lock_ = TRY(lock_volume(writer->paths_));
     writer->index_ = std::shared_ptr<Index>(TRY(Index::open_to_write(writer->paths_.index())));
     writer->volume_ = TRY(Volume::over(engine, folder, writer->index_));
     TRY(writer->load());
@@ -81,23 +81,6 @@ Result<std::unique_ptr<VolumeWriter>> VolumeWriter::open(Engine& engine, const s
 }
 
 VolumeWriter::~VolumeWriter() = default;
-
-// The lock is the process's that has the file open; what is in the file says to people which that is.
-Result<void> VolumeWriter::lock() {
-    lock_.reset(::open(paths_.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock_) return fail(errno, "{}: open: {}", paths_.lock(), errno_text(errno));
-    char text[256] = {};
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-        int why = errno;
-        if (why != EWOULDBLOCK) return fail(why, "{}: lock: {}", paths_.lock(), errno_text(why));
-        [[maybe_unused]] ssize_t got = ::pread(lock_.get(), text, sizeof text - 1, 0);
-        return fail(EBUSY, "{}: is being written by {}", paths_.folder, *text != '\0' ? text : "another process");
-    }
-    std::string me = fmt::format("{} (process {})", program_invocation_short_name, ::getpid());
-    if (::ftruncate(lock_.get(), 0) != 0 || ::pwrite(lock_.get(), me.data(), me.size(), 0) != static_cast<ssize_t>(me.size()))
-        return fail(errno, "{}: write: {}", paths_.lock(), errno_text(errno));
-    return {};
-}
 
 Result<void> VolumeWriter::load() {
     auto all = TRY(index_->generations());
@@ -172,10 +155,27 @@ Result<BlockRuns> VolumeWriter::pending_runs() const {
     return runs;
 }
 
+namespace {
+
+Json state_of(const DataPosition& at, uint32_t generation) {
+    return {{"generation", generation}, {"file", at.file}, {"end", at.end}, {"sequence", at.sequence}};
+}
+
+void put_state(IndexBatch& batch, const Json& state) {
+    batch.set(state_name, state.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+// Nothing is pending.
+void VolumeWriter::save_position(IndexBatch& batch, const DataPosition& at) { put_state(batch, state_of(at, 0)); }
+
 void VolumeWriter::save_state(IndexBatch& batch) const {
-    DataPosition at = data_->position();
-    Json state{{"generation", pending_}, {"attempt", attempt_},       {"runs", runs_sequence_}, {"checkpoint", checkpoint_},
-               {"stored", stored_bytes_}, {"file", at.file}, {"end", at.end},           {"sequence", at.sequence}};
+    Json state = state_of(data_->position(), pending_);
+    state["attempt"] = attempt_;
+    state["runs"] = runs_sequence_;
+    state["checkpoint"] = checkpoint_;
+    state["stored"] = stored_bytes_;
     if (progress_) {
         state["source"] = progress_->origin.source;
         state["change-id"] = progress_->origin.change_id;
@@ -183,7 +183,7 @@ void VolumeWriter::save_state(IndexBatch& batch) const {
         state["next-block"] = progress_->next_block;
         state["compared-all"] = progress_->compared_all;
     }
-    batch.set(state_name, state.dump(-1, ' ', false, Json::error_handler_t::replace));
+    put_state(batch, state);
 }
 
 Result<void> VolumeWriter::put(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves) {
@@ -218,7 +218,7 @@ Result<Generation> VolumeWriter::commit(const Commit& commit) {
                           .time = commit.time,
                           .root = TRY(tree_->root(commit.size_bytes)),
                           .attempt = attempt_,
-                          .changed_bytes = TRY(pending_runs()).blocks() * volume_->block_bytes(),
+                          .changed_bytes = TRY(pending_runs()).block_count() * volume_->block_bytes(),
                           .stored_bytes = stored_bytes_,
                           .origin = commit.origin,
                           .draft_id = commit.draft_id};

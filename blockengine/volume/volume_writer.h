@@ -73,10 +73,12 @@ class VolumeWriter {
     };
     Result<Pruned> prune(uint32_t generation);
 
+    // Where a rebuilt index goes on.
+    static void save_position(IndexBatch& batch, const DataPosition& at);
+
   private:
     VolumeWriter(Engine& engine, std::string folder) : engine_(engine), paths_(std::move(folder)) {}
 
-    Result<void> lock();
     Result<void> load();
     Result<void> check_since_checkpoint();
     void save_state(IndexBatch& batch) const;

@@ -74,7 +74,7 @@ TEST_F(Volumes, only_what_differs_is_stored) {
     EXPECT_EQ(report.counts.read_bytes, disk.size());
     auto changed = writer_->volume()->changed(1, 2);
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->blocks(), 1u);
+    EXPECT_EQ(changed->block_count(), 1u);
     EXPECT_TRUE(changed->contains((5 << 20) / (64 << 10)));
     EXPECT_EQ(sync(disk).counts.different_bytes, 0u);
 }
