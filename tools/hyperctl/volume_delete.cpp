@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "blockengine/volume/small_file.h"
+#include "blockengine/volume/volume_lock.h"
 #include "tools/hyperctl/volume_command.h"
 #include "tools/hyperctl/volume_operand.h"
 
@@ -45,12 +46,12 @@ Result<void> hide(const fs::path& folder) {
     }
 }
 
-// Holding the volume's lock where it can be opened.
 Result<void> take_away(Engine& engine, const VolumeOperand& operand, const fs::path& folder, bool force) {
-    auto writer = operand.open_to_write(engine);
-    if (!writer && (writer.error().code == EBUSY || !force)) return tl::unexpected(writer.error());
-    if (writer && !force) {
-        auto all = TRY((*writer)->volume()->generations());
+    TRY(operand.must_be_there());
+    auto lock = TRY(lock_volume(VolumePaths(folder.string())));
+    if (!force) {
+        auto volume = TRY(operand.open(engine));
+        auto all = TRY(volume->generations());
         if (!all.empty())
             return fail(ENOTEMPTY, "{}: has {} generation{}; --force deletes it all the same", operand.name, all.size(),
                         all.size() == 1 ? "" : "s");

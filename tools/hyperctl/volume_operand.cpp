@@ -7,8 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "convert/volume/volume.h"
-
 namespace hyper::ctl {
 
 namespace fs = std::filesystem;
@@ -25,22 +23,22 @@ bool good_name(const std::string& name) {
     return true;
 }
 
-Result<void> look(const VolumeOperand& operand) {
-    if (is_volume(operand.folder)) return {};
-    std::error_code ignored;
-    if (fs::exists(operand.folder, ignored)) return fail(EINVAL, "{}: is no volume: it has no file \"volume\"", operand.folder);
-    return fail(ENOENT, "{}: there is no volume {} (hyperctl volume create makes one)", operand.name, operand.folder);
-}
-
 }  // namespace
 
+Result<void> VolumeOperand::must_be_there() const {
+    if (is_volume(folder)) return {};
+    std::error_code ignored;
+    if (fs::exists(folder, ignored)) return fail(EINVAL, "{}: is no volume: it has no file \"volume\"", folder);
+    return fail(ENOENT, "{}: there is no volume {} (hyperctl volume create makes one)", name, folder);
+}
+
 Result<std::shared_ptr<Volume>> VolumeOperand::open(Engine& engine) const {
-    TRY(look(*this));
+    TRY(must_be_there());
     return Volume::open(engine, folder);
 }
 
 Result<std::unique_ptr<VolumeWriter>> VolumeOperand::open_to_write(Engine& engine) const {
-    TRY(look(*this));
+    TRY(must_be_there());
     return VolumeWriter::open(engine, folder);
 }
 

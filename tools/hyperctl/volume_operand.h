@@ -18,7 +18,9 @@ struct VolumeOperand {
     std::string folder;      // where it is, or would be
     std::string generation;  // what stands behind the "@"; empty where nothing does
 
-    // To be read. Errors: ENOENT, saying how to make one; those of Volume::open().
+    // Errors: ENOENT, saying how to make one; EINVAL for a folder that is no volume.
+    Result<void> must_be_there() const;
+    // To be read. Errors: as above, and those of Volume::open().
     Result<std::shared_ptr<Volume>> open(Engine& engine) const;
     // Errors: as above, and EBUSY, saying who writes it.
     Result<std::unique_ptr<VolumeWriter>> open_to_write(Engine& engine) const;

@@ -59,6 +59,7 @@ ExitCode exit_code_of(const RepairReport& report) {
 Result<int> repair(Engine& engine, const RepairCommand& options) {
     auto operand = TRY(options.root.operand(options.name));
     TRY(operand.refuse_generation());
+    TRY(operand.must_be_there());
     std::optional<Progress> progress;
     RepairOptions how;
     how.rebuild_index = options.rebuild_index;

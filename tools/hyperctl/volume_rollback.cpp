@@ -41,7 +41,7 @@ Result<int> rollback(Engine& engine, const RollbackOptions& options) {
         return fail(EINVAL, "{}: generation {} is the newest: there is nothing to roll back", operand.name, target.number);
     auto source = TRY(writer->volume()->open_generation(target));
     BlockRuns runs = TRY(blocks_to_look_at(*writer, target, newest));
-    std::optional<Progress> progress(std::in_place, options.progress, runs.blocks() * writer->volume()->block_bytes());
+    std::optional<Progress> progress(std::in_place, options.progress, runs.block_count() * writer->volume()->block_bytes());
     StoreOptions how;
     how.threads = reader_threads();
     how.done = [&](uint64_t bytes) { progress->add(bytes); };
