@@ -24,6 +24,7 @@
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
+#include "catalog/writable_disks.h"
 
 namespace hyper {
 
@@ -42,6 +43,7 @@ constexpr size_t listed_max = 10000, name_bytes_max = 4096;
 struct Settings {
     std::vector<std::string> specs;
     CatalogOptions catalog;
+    bool writing = false;
     std::optional<int> thread_model;  // one of NBDKIT_THREAD_MODEL_*; none: safe_thread_model()
 };
 
@@ -49,6 +51,7 @@ struct Settings {
 struct Service {
     Engine engine;
     std::unique_ptr<Catalog> catalog;
+    std::unique_ptr<WritableDisks> writable;  // nullptr: everything is read-only
 };
 
 Settings settings;
@@ -57,6 +60,7 @@ std::unique_ptr<Service> service;
 struct Connection {
     std::string name;
     std::shared_ptr<const Source> source;
+    std::shared_ptr<WritableDisk> writable;  // nullptr: read-only
 };
 
 // nbdkit sends an errno that NBD does not know as EINVAL, which blames the client: those become
@@ -69,7 +73,11 @@ int nbd_errno(int code) {
         case EINVAL:
         case ENOTSUP:
         case EOVERFLOW:
+        case ENOSPC:
             return code;
+        case EDQUOT:
+        case EFBIG:
+            return ENOSPC;
         default:
             return EIO;
     }
@@ -132,6 +140,10 @@ int config(const char* key_text, const char* value) {
         int64_t bytes = nbdkit_parse_size(value);
         if (bytes < 0) return -1;
         settings.catalog.cluster_bytes = static_cast<uint64_t>(bytes);
+    } else if (key == "rw") {
+        int wanted = nbdkit_parse_bool(value);
+        if (wanted < 0) return -1;
+        settings.writing = wanted != 0;
     } else if (key == "thread_model") {
         settings.thread_model = parse_thread_model(value);
         if (!settings.thread_model) {
@@ -140,7 +152,7 @@ int config(const char* key_text, const char* value) {
         }
     } else {
         nbdkit_error(
-            "unknown parameter \"%s\" (try source, format, cluster_size, allow or thread_model)",
+            "unknown parameter \"%s\" (try source, format, cluster_size, allow, rw or thread_model)",
             key_text);
         return -1;
     }
@@ -171,6 +183,7 @@ int after_fork() {
     auto catalog = Catalog::open(made->engine, settings.specs, settings.catalog);
     if (!catalog) return report(catalog.error());
     made->catalog = std::move(*catalog);
+    if (settings.writing) made->writable = std::make_unique<WritableDisks>(*made->catalog);
     service = std::move(made);
     return 0;
 }
@@ -189,6 +202,7 @@ int list_exports(int, int, nbdkit_exports* exports) {
     for (const Export& item : service->catalog->exports()) {
         if (item.name.size() > name_bytes_max || item.name.find('\0') != std::string::npos)
             continue;
+        if (service->writable && !service->writable->offers(item.name)) continue;
         if (listed++ == listed_max) {
             log_warning("only {} exports are listed; the others can be opened by name", listed_max);
             break;
@@ -205,22 +219,21 @@ const char* default_export(int, int) {
     return name ? nbdkit_strdup_intern(name->c_str()) : nullptr;
 }
 
-void* open(int) {
-    std::string name = nbdkit_export_name();
-    if (name.empty()) {
-        auto only = service->catalog->default_name();
-        if (!only) {
-            report(only.error());
-            return nullptr;
-        }
-        name = *only;
-    }
-    auto source = service->catalog->open_export(name);
-    if (!source) {
-        report(source.error());
-        return nullptr;
-    }
-    return new Connection{name, std::move(*source)};
+Result<std::unique_ptr<Connection>> open_export(std::string name, bool read_only) {
+    auto made = std::make_unique<Connection>();
+    made->name = name.empty() ? TRY(service->catalog->default_name()) : std::move(name);
+    if (service->writable) made->writable = TRY(service->writable->open(made->name));
+    made->source = made->writable ? made->writable->source()
+                                  : TRY(service->catalog->open_export(made->name));
+    if (read_only) made->writable = nullptr;
+    return made;
+}
+
+void* open(int read_only) {
+    auto made = open_export(nbdkit_export_name(), read_only != 0);
+    if (made) return made->release();
+    report(made.error());
+    return nullptr;
 }
 
 Connection& connection(void* handle) {
@@ -243,8 +256,11 @@ int64_t get_size(void* handle) {
 int yes(void*) {
     return 1;
 }
-int no(void*) {
-    return 0;
+int can_write(void* handle) {
+    return connection(handle).writable != nullptr;
+}
+int can_fua(void*) {
+    return NBDKIT_FUA_NATIVE;
 }
 int can_cache(void*) {
     return NBDKIT_CACHE_NATIVE;
@@ -281,6 +297,34 @@ int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
     return done ? 0 : report(done.error());
 }
 
+bool durable(uint32_t flags) {
+    return (flags & NBDKIT_FLAG_FUA) != 0;
+}
+
+int pwrite(void* handle, const void* buffer, uint32_t count, uint64_t offset, uint32_t flags) {
+    auto done = write(*connection(handle).writable, offset,
+                      {static_cast<const std::byte*>(buffer), count}, durable(flags));
+    return done ? 0 : report(done.error());
+}
+
+int flush(void* handle, uint32_t) {
+    auto done = connection(handle).writable->flush();
+    return done ? 0 : report(done.error());
+}
+
+int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
+    bool may_trim = (flags & NBDKIT_FLAG_MAY_TRIM) != 0, fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
+    auto done = connection(handle).writable->zero(offset, count, !may_trim, fast);
+    if (!done) return report(done.error());
+    return durable(flags) ? flush(handle, 0) : 0;
+}
+
+int trim(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
+    auto done = connection(handle).writable->trim(offset, count);
+    if (!done) return report(done.error());
+    return durable(flags) ? flush(handle, 0) : 0;
+}
+
 nbdkit_plugin make_plugin() {
     nbdkit_plugin plugin{};
     plugin.name = "hyper";
@@ -295,6 +339,7 @@ nbdkit_plugin make_plugin() {
         "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file "
         "name)\n"
         "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
+        "rw=BOOL               raw images can be written (default: false)\n"
         "allow=DIR             images may refer to files in DIR too, besides their own folder\n"
         "thread_model=MODEL    parallel or serialize_requests (default: what is safe here)";
     plugin.magic_config_key = "source";
@@ -309,12 +354,21 @@ nbdkit_plugin make_plugin() {
     plugin.close = close;
     plugin.export_description = export_description;
     plugin.get_size = get_size;
-    plugin.can_write = no;
+    plugin.can_write = can_write;
+    plugin.can_flush = can_write;
+    plugin.can_trim = can_write;
+    plugin.can_zero = can_write;
+    plugin.can_fast_zero = can_write;
+    plugin.can_fua = can_fua;
     plugin.can_multi_conn = yes;
     plugin.can_extents = yes;
     plugin.can_cache = can_cache;
     plugin.block_size = block_size;
     plugin.pread = pread;
+    plugin.pwrite = pwrite;
+    plugin.flush = flush;
+    plugin.zero = zero;
+    plugin.trim = trim;
     plugin.extents = extents;
     plugin.cache = cache;
     return plugin;

@@ -11,7 +11,7 @@
 
 #include "blockengine/base/result.h"
 #include "blockengine/source.h"
-#include "blockengine/writable_file.h"
+#include "blockengine/writable_disk.h"
 
 namespace hyper::nbd {
 
@@ -41,8 +41,8 @@ std::shared_ptr<const Context> depth_context(const std::shared_ptr<const Source>
 struct Export {
     std::string name, description;
     std::shared_ptr<const Source> source;
-    std::shared_ptr<const WritableFile> writable;  // nullptr: read-only
-    uint32_t preferred_bytes = 4096;               // a power of two
+    std::shared_ptr<WritableDisk> writable;  // nullptr: read-only
+    uint32_t preferred_bytes = 4096;         // a power of two
     std::vector<std::shared_ptr<const Context>> contexts;
 
     uint64_t size_bytes() const { return source->size_bytes(); }

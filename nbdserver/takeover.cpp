@@ -321,7 +321,7 @@ Result<unsigned> TakeoverOffer::move_clients(int session, Queue& queue) {
 }
 
 Result<void> TakeoverOffer::move_files(int session, Files& moved) {
-    for (const auto& file : directory_.written()) {
+    for (const auto& file : directory_.writable().all()) {
         if (std::ranges::find(moved, file) != moved.end()) continue;
         Bytes body;
         Writer(body).text(file->file()->path());
@@ -421,7 +421,7 @@ UniqueFd Takeover::take_control(const std::string& path) {
 }
 
 void Takeover::adopt_file(CatalogDirectory& directory, UniqueFd fd, const std::string& path) {
-    auto adopted = directory.adopt(std::move(fd), path);
+    auto adopted = directory.writable().adopt(std::move(fd), path);
     if (!adopted) log_warning("takeover: {}", adopted.error().message);
 }
 

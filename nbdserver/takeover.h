@@ -77,7 +77,7 @@ class TakeoverOffer {
     Woken wait_for(int fd, int timeout_ms, int session = -1) const;
     Result<void> hand_over(int session);
     Result<void> offer(int session);
-    using Files = std::vector<std::shared_ptr<const WritableFile>>;
+    using Files = std::vector<std::shared_ptr<WritableFile>>;
     Result<unsigned> move_clients(int session, Queue& queue);
     // Those that are not in `moved`.
     Result<void> move_files(int session, Files& moved);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,28 +53,6 @@ bool cached(int fd, uint64_t offset, uint64_t length) {
     return found.cached * block_bytes >= round_up(offset + length, block_bytes) - round_down(offset, block_bytes);
 }
 
-// All of it, or an errno.
-int write_fully(int fd, std::span<iovec> pieces, uint64_t offset, int flags) {
-    while (!pieces.empty()) {
-        auto at = static_cast<off_t>(offset);
-        ssize_t written = pieces.size() == 1 && flags == 0
-                              ? ::pwrite(fd, pieces[0].iov_base, pieces[0].iov_len, at)
-                              : ::pwritev2(fd, pieces.data(), static_cast<int>(pieces.size()), at, flags);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return written < 0 ? errno : EIO;
-        offset += static_cast<uint64_t>(written);
-        auto rest = static_cast<size_t>(written);
-        while (!pieces.empty() && rest >= pieces.front().iov_len) {
-            rest -= pieces.front().iov_len;
-            pieces = pieces.subspan(1);
-        }
-        if (pieces.empty()) break;
-        pieces.front().iov_base = static_cast<std::byte*>(pieces.front().iov_base) + rest;
-        pieces.front().iov_len -= rest;
-    }
-    return 0;
-}
-
 watch::Command counted_as(uint16_t type) {
     switch (type) {
         case CMD_READ:
@@ -99,6 +76,12 @@ int code_of(const Result<void>& result) {
     if (result) return 0;
     // Fast zeroing that is not to be had is an answer, and no failure.
     if (result.error().code != ENOTSUP) log_warning("{}", result.error().message);
+    return result.error().code;
+}
+
+int write_error(const Export& exported, const Result<void>& result) {
+    if (result) return 0;
+    log_warning("{}: {}", exported.name, result.error().message);
     return result.error().code;
 }
 
@@ -129,21 +112,21 @@ Bytes status_payload(const ChosenContext& chosen, const Request& request, Mode m
 }
 
 Result<void> carry_out(const Export& exported, const Request& request) {
-    const WritableFile* file = exported.writable.get();
+    WritableDisk* disk = exported.writable.get();
     switch (request.type) {
         case CMD_CACHE:
             return prefetch(*exported.source, request.offset, request.length);
         case CMD_TRIM:
-            TRY(file->trim(request.offset, request.length));
+            TRY(disk->trim(request.offset, request.length));
             break;
         case CMD_WRITE_ZEROES:
-            TRY(file->zero(request.offset, request.length, (request.flags & FLAG_NO_HOLE) != 0,
+            TRY(disk->zero(request.offset, request.length, (request.flags & FLAG_NO_HOLE) != 0,
                            (request.flags & FLAG_FAST_ZERO) != 0));
             break;
         default:
             break;
     }
-    if (request.type == CMD_FLUSH || (request.flags & FLAG_FUA) != 0) TRY(file->flush());
+    if (request.type == CMD_FLUSH || (request.flags & FLAG_FUA) != 0) TRY(disk->flush());
     return {};
 }
 
@@ -517,28 +500,39 @@ void Transmission::write_payload(std::span<const std::byte> data) {
         return;
     }
     size_t now = stop - job.cursor - carried_;
-    job.error = write_now(job.cursor, std::span(carry_).first(carried_), data.first(now));
+    std::span<const std::byte> carried = std::span(carry_).first(carried_), arrived = data.first(now);
+    job.error = write_now(job.cursor, carried, arrived);
+    if (job.error == EAGAIN) {
+        job.error = 0;
+        Part& part = new_part(job, job.cursor, static_cast<uint32_t>(stop - job.cursor));
+        std::ranges::copy(carried, part.buffer.data());
+        std::ranges::copy(arrived, part.buffer.data() + carried.size());
+        let_worker_write(part);
+    }
     job.cursor = stop;
     carried_ = data.size() - now;
     std::memcpy(carry_.data(), data.data() + now, carried_);
 }
 
+// 0 or an errno: EAGAIN where it would have to wait.
 int Transmission::write_now(uint64_t offset, std::span<const std::byte> first, std::span<const std::byte> second) {
     std::array<iovec, 2> pieces;
     size_t count = 0;
     for (auto bytes : {first, second})
         if (!bytes.empty()) pieces[count++] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
     if (switches_before_ < 0) switches_before_ = voluntary_switches();
-    int error = write_fully(exported().writable->fd(), std::span(pieces).first(count), offset, 0);
+    Result<void> result;
+    {
+        NoWait no_wait;
+        result = write(*exported().writable, offset, std::span(pieces).first(count), false);
+    }
+    if (!result && result.error().code == EAGAIN) return EAGAIN;
     uint64_t now = clock_ns();
     // It took long because it waited, and not because others had the processor.
     if (now - checked_ns_ > slow_write_ns && voluntary_switches() > switches_before_)
         slow_until_ns_ = now + slow_write_pause_ns;
     checked_ns_ = now;
-    if (error != 0)
-        log_warning("{}: write {} bytes at offset {}: {}", exported().name, first.size() + second.size(), offset,
-                    errno_text(error));
-    return error;
+    return write_error(exported(), result);
 }
 
 // Fills a buffer, which a worker then writes; false where there is no memory for one now.
@@ -564,13 +558,10 @@ void Transmission::let_worker_write(Part& part) {
     connection_.hold();
     bool durable = (part.job->request.flags & FLAG_FUA) != 0;
     connection_.loop().workers().submit(&connection_, [this, &part, durable, exported = session_.exported] {
-        iovec piece{part.buffer.data(), part.length};
+        std::span<const std::byte> bytes(part.buffer.data(), part.length);
         int error = connection_.closed()
                         ? ECANCELED
-                        : write_fully(exported->writable->fd(), {&piece, 1}, part.offset, durable ? RWF_DSYNC : 0);
-        if (error != 0 && error != ECANCELED && durable) exported->writable->durable_write_failed(error);
-        if (error != 0 && error != ECANCELED)
-            log_warning("{}: write {} bytes at offset {}: {}", exported->name, part.length, part.offset, errno_text(error));
+                        : write_error(*exported, write(*exported->writable, part.offset, bytes, durable));
         connection_.loop().post([this, &part, error] {
             Job& job = *part.job;
             --job.parts;

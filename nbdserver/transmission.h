@@ -12,7 +12,7 @@
 // A write goes to the file as it arrives, without being gathered first, in whole blocks of 4 KiB: a block that is cut
 // in two by a receive is put together, so that a client that dies leaves no torn sector. It goes to the page cache from within the
 // loop; when that once takes long (the kernel slows down writers to a busy disk), the writes of the next second go
-// to workers. Everything else that may wait (FUA, flush, trim, zeroes, block status) is for workers.
+// to workers, and so does what the disk cannot take without waiting (the rest of a sector has to be read first). Everything else that may wait (FUA, flush, trim, zeroes, block status) is for workers.
 //
 // What a connection holds in memory at a time is bounded by in_flight_bytes_max, and for all connections of a loop by
 // Loop::in_flight_bytes_max; but one part is always allowed, so nobody is starved.

@@ -23,7 +23,7 @@ class WritableFileTest : public testing::Test {
         file_ = must_open(path_);
         ASSERT_TRUE(file_);
     }
-    static std::shared_ptr<const WritableFile> must_open(const std::string& path) {
+    static std::shared_ptr<WritableFile> must_open(const std::string& path) {
         auto file = WritableFile::open(path, test::engine().io());
         EXPECT_TRUE(file) << file.error().message;
         return file ? *file : nullptr;
@@ -33,13 +33,13 @@ class WritableFileTest : public testing::Test {
         return file ? 0 : file.error().code;
     }
     // Expects zeros in [offset, offset + length), and elsewhere what was there.
-    static void expect_zeros_only_in(const WritableFile& file, size_t offset, size_t length) {
+    static void expect_zeros_only_in(WritableFile& file, size_t offset, size_t length) {
         auto bytes = test::read_all(FileSource(file.file()));
         for (size_t i = 0; i < bytes.size(); ++i)
             ASSERT_EQ(bytes[i], i >= offset && i < offset + length ? std::byte{0} : std::byte{0x5a})
                 << i;
     }
-    static uint64_t allocated_bytes(const WritableFile& file) {
+    static uint64_t allocated_bytes(WritableFile& file) {
         EXPECT_TRUE(file.flush());
         struct stat status {};
         ::fstat(file.fd(), &status);
@@ -48,7 +48,7 @@ class WritableFileTest : public testing::Test {
 
     test::ScratchDir scratch_;
     std::string path_ = scratch_.path("disk");
-    std::shared_ptr<const WritableFile> file_;
+    std::shared_ptr<WritableFile> file_;
 };
 
 // A file in memory, whose file system can punch holes but not zero a range in place.

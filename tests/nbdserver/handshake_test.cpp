@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Option haggling, as a client hears it.
+#include "blockengine/writable_file.h"
 #include "nbdserver/handshake.h"
 
 #include <gtest/gtest.h>

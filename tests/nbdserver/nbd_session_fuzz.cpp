@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "blockengine/base/log.h"
+#include "blockengine/writable_file.h"
 #include "nbdserver/connection.h"
 #include "nbdserver/door.h"
 #include "nbdserver/loop.h"
@@ -111,7 +112,7 @@ class Disks : public Directory {
         scratch->name = "scratch";
         scratch->writable = *WritableFile::open(path, io);
         ::unlink(path);
-        scratch->source = std::make_shared<FileSource>(scratch->writable->file());
+        scratch->source = scratch->writable->source();
         scratch->contexts = {allocation_context(scratch->source)};
         scratch_ = scratch;
     }

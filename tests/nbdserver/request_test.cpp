@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests off the wire, what is refused of them, and the heads of their replies.
+#include "blockengine/writable_file.h"
 #include "nbdserver/request.h"
 
 #include <gtest/gtest.h>

@@ -84,9 +84,9 @@ class Model {
     }
 
     Result<SyncReport> try_sync(SyncOptions options) {
-        options.sampled_blocks = draw_() % 3;
+        options.sampled_blocks = static_cast<unsigned>(draw_() % 3);
         options.sample_seed = draw_();
-        options.threads = 1 + draw_() % 2;
+        options.threads = static_cast<unsigned>(1 + draw_() % 2);
         return sync_volume(*writer_, {test::disk_of(*engine_, disk_), "memory", told()}, options);
     }
 

@@ -3,15 +3,34 @@
 
 #include <sys/stat.h>
 
+#include <cstring>
 #include <fstream>
 
+#include "blockengine/volume/repair.h"
 #include "tests/volume/fixture.h"
 
 namespace hyper {
 namespace {
 
 using test::ToldChanges;
-class Volumes : public test::VolumeTest {};
+class Volumes : public test::VolumeTest {
+  protected:
+    static SyncOptions no_samples() {
+        SyncOptions options;
+        options.sampled_blocks = 0;
+        return options;
+    }
+    static SyncOptions trusting() {
+        SyncOptions options;
+        options.trust = true;
+        return options;
+    }
+    static SyncOptions at(int64_t time) {
+        SyncOptions options;
+        options.time = time;
+        return options;
+    }
+};
 
 TEST_F(Volumes, a_new_one_has_no_generation) {
     make();
@@ -85,7 +104,7 @@ TEST_F(Volumes, a_source_that_knows_what_changed_is_read_only_there) {
     auto first = sync(disk, {}, std::make_shared<ToldChanges>("a", "", std::vector<ChangedRun>{}));
     EXPECT_TRUE(first.compared_all);
     disk[5 << 20] ^= std::byte{0x10};
-    auto report = sync(disk, {.sampled_blocks = 0},
+    auto report = sync(disk, no_samples(),
                        std::make_shared<ToldChanges>("b", "a", std::vector<ChangedRun>{{5 << 20, 1}, {1 << 20, 70000}}));
     EXPECT_FALSE(report.compared_all) << report.why_all;
     EXPECT_EQ(report.reported_bytes, 70001u);
@@ -110,17 +129,16 @@ TEST_F(Volumes, a_source_that_lies_is_found_out_and_not_believed_again) {
     make();
     auto disk = random_disk(1 << 20);
     sync(disk, {}, std::make_shared<ToldChanges>("a", "", std::vector<ChangedRun>{}));
-    test::ScratchDir unused;
     std::mt19937_64 draw(3);
     test::fill_randomly(disk, draw);  // all of it, and it says that nothing has changed
-    auto report = sync(disk, {.sampled_blocks = 4}, std::make_shared<ToldChanges>("b", "a", std::vector<ChangedRun>{}));
+    auto report = sync(disk, SyncOptions(), std::make_shared<ToldChanges>("b", "a", std::vector<ChangedRun>{}));
     EXPECT_TRUE(report.compared_all);
     EXPECT_EQ(test::read_generation(*writer_->volume(), 2), disk);
     reopen();
     auto next = sync(disk, {}, std::make_shared<ToldChanges>("c", "b", std::vector<ChangedRun>{}));
     EXPECT_TRUE(next.compared_all);
     EXPECT_NE(next.why_all.find("not trusted"), std::string::npos) << next.why_all;
-    auto trusted = sync(disk, {.trust = true}, std::make_shared<ToldChanges>("d", "c", std::vector<ChangedRun>{}));
+    auto trusted = sync(disk, trusting(), std::make_shared<ToldChanges>("d", "c", std::vector<ChangedRun>{}));
     EXPECT_FALSE(trusted.compared_all) << trusted.why_all;
 }
 
@@ -168,7 +186,7 @@ TEST_F(Volumes, a_reader_follows_new_generations) {
 TEST_F(Volumes, generations_are_found_by_number_and_time) {
     make();
     auto disk = random_disk(100000);
-    for (int64_t time : {1000, 2000, 3000}) sync(disk, {.time = time});
+    for (int64_t time : {1000, 2000, 3000}) sync(disk, at(time));
     auto& volume = *writer_->volume();
     EXPECT_EQ(volume.find("latest")->number, 3u);
     EXPECT_EQ(volume.find("2")->number, 2u);
@@ -198,10 +216,10 @@ TEST_F(Volumes, pruning_frees_what_only_the_pruned_had_and_keeps_the_rest) {
     EXPECT_EQ(writer_->volume()->find("3").error().code, ENOENT);
     // What changed between 1 and 4 is still known.
     auto changed = writer_->volume()->changed(1, 4);
-    for (uint64_t block = 0; block < disk.size() >> 16; ++block)
-        if (!std::equal(states[0].begin() + static_cast<ptrdiff_t>(block << 16), states[0].begin() + static_cast<ptrdiff_t>((block + 1) << 16),
-                        states[3].begin() + static_cast<ptrdiff_t>(block << 16)))
-            EXPECT_TRUE(changed->contains(block)) << block;
+    for (uint64_t block = 0; block < disk.size() >> 16; ++block) {
+        bool same = std::memcmp(&states[0][block << 16], &states[3][block << 16], 1 << 16) == 0;
+        EXPECT_TRUE(same || changed->contains(block)) << block;
+    }
     EXPECT_EQ(writer_->prune(5).error().code, EINVAL);
     ASSERT_TRUE(writer_->set_pinned(4, true));
     EXPECT_EQ(writer_->prune(4).error().code, EINVAL);
@@ -272,6 +290,107 @@ TEST_F(Volumes, what_an_interrupted_sync_left_does_not_show_in_the_next_one_of_a
     auto report = sync(first);
     EXPECT_EQ(test::read_generation(*writer_->volume(), 2), first);
     EXPECT_EQ(hex(report.generation.root), hex(test::root_of_bytes(first)));
+}
+
+// Changes one byte of what is stored of the block that begins with these bytes.
+void damage(const std::string& file, std::span<const std::byte> block) {
+    auto bytes = test::read_file(file);
+    auto at = std::search(bytes.begin(), bytes.end(), block.begin(), block.end());
+    ASSERT_NE(at, bytes.end());
+    *at ^= std::byte{1};
+    test::write_file(file, bytes);
+}
+
+TEST_F(Volumes, an_index_that_is_gone_is_rebuilt_from_the_data_files) {
+    for (uint32_t block_bytes : {4u << 10, 64u << 10, 1u << 20}) {
+        make(block_bytes);
+        auto disk = random_disk(3 << 20);
+        std::vector<std::vector<std::byte>> states;
+        std::mt19937_64 draw(9);
+        for (int i = 0; i < 4; ++i) {
+            std::fill_n(disk.begin() + 100000 * i, 200000, std::byte{0});
+            test::fill_randomly(std::span(disk).subspan(500000u * static_cast<unsigned>(i), 300000), draw);
+            sync(disk);
+            states.push_back(disk);
+        }
+        ASSERT_TRUE(writer_->prune(2));
+        ASSERT_TRUE(writer_->set_pinned(3, true));
+        uint64_t left = 2;
+        SyncOptions options;
+        options.stop = [&] { return left-- == 0; };
+        EXPECT_FALSE(try_sync(random_disk(3 << 20, 77), options));  // not committed, so it is to leave no trace
+        writer_ = nullptr;
+        std::filesystem::remove_all(path_ + "/index");
+        auto opened = VolumeWriter::open(engine_, path_);
+        ASSERT_FALSE(opened);
+        EXPECT_NE(opened.error().message.find("repair"), std::string::npos) << opened.error().message;
+
+        auto report = repair_volume(engine_, path_, {});
+        ASSERT_TRUE(report) << report.error().message;
+        EXPECT_TRUE(report->index_rebuilt);
+        EXPECT_TRUE(report->all_good()) << (report->damage.empty() ? "" : report->damage[0]);
+        reopen();
+        EXPECT_EQ(writer_->volume()->generations()->size(), 3u);
+        EXPECT_TRUE(writer_->volume()->find("3")->pinned);
+        for (uint32_t number : {1u, 3u, 4u}) EXPECT_TRUE(test::read_generation(*writer_->volume(), number) == states[number - 1]) << number;
+        disk[1] ^= std::byte{8};
+        EXPECT_EQ(hex(sync(disk).generation.root), hex(test::root_of_bytes(disk)));
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 5) == disk);
+    }
+}
+
+TEST_F(Volumes, repair_names_what_is_lost_and_the_next_sync_brings_it_back) {
+    make();
+    auto disk = random_disk(2 << 20);
+    auto told = [](std::string id, std::string since) { return std::make_shared<ToldChanges>(std::move(id), std::move(since), std::vector<ChangedRun>{}); };
+    sync(disk, {}, told("a", ""));
+    auto changed = disk;
+    changed[100] ^= std::byte{1};
+    sync(changed, {}, nullptr);
+    damage(path_ + "/data/00000001", std::span(disk).subspan(1 << 20, 256));
+    writer_ = nullptr;
+    auto report = repair_volume(engine_, path_, {});
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_FALSE(report->index_rebuilt);
+    ASSERT_EQ(report->lost.size(), 2u);
+    for (uint32_t i : {0u, 1u}) {
+        EXPECT_EQ(report->lost[i].generation, i + 1);
+        EXPECT_EQ(report->lost[i].range.offset, 1u << 20);
+        EXPECT_EQ(report->lost[i].range.length, 64u << 10);
+    }
+    reopen();
+    auto& volume = *writer_->volume();
+    std::vector<std::byte> bytes(512);
+    auto read = engine_.read(**volume.open_generation(*volume.find("2")), 1 << 20, bytes);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, EIO);
+    EXPECT_NE(read.error().message.find("lost"), std::string::npos) << read.error().message;
+    auto again = sync(changed, no_samples(), told("b", "a"));
+    EXPECT_EQ(again.counts.different_bytes, 64u << 10);
+    EXPECT_TRUE(test::read_generation(volume, 3) == changed);
+}
+
+TEST_F(Volumes, a_damaged_record_costs_its_blocks_and_is_not_kept_quiet) {
+    make();
+    auto disk = random_disk(2 << 20);
+    sync(disk);
+    std::string file = path_ + "/data/00000001";
+    auto bytes = test::read_file(file);
+    size_t batches = 0;
+    for (size_t at = 0; at + 64 < bytes.size(); at += 4096)
+        if (std::memcmp(&bytes[at], "hyperdat", 8) == 0 && bytes[at + 8] == std::byte{2} && ++batches == 2) bytes[at + 70] ^= std::byte{1};
+    ASSERT_GE(batches, 2u);
+    test::write_file(file, bytes);
+    writer_ = nullptr;
+    RepairOptions options;
+    options.rebuild_index = true;
+    auto report = repair_volume(engine_, path_, options);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_FALSE(report->damage.empty());
+    EXPECT_EQ(report->wrong_roots, std::vector<uint32_t>{1});
+    reopen();
+    EXPECT_EQ(hex(sync(disk).generation.root), hex(test::root_of_bytes(disk)));
+    EXPECT_TRUE(test::read_generation(*writer_->volume(), 2) == disk);
 }
 
 }  // namespace
