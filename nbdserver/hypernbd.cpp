@@ -158,8 +158,6 @@ int serve(const Options& options) {
     hyper::Engine engine;
     auto catalog = hyper::Catalog::open(engine, options.specs, options.catalog);
     if (!catalog) return fail(catalog.error().message);
-    for (const hyper::Disk& disk : (*catalog)->disks())
-        if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
     std::unique_ptr<hyper::nbd::Takeover> takeover;
     std::optional<hyper::Listener> offer_listener;
     if (!options.takeover.empty()) {
@@ -176,6 +174,9 @@ int serve(const Options& options) {
     if (!options.control.empty())
         ::mkdir(std::filesystem::absolute(options.control).parent_path().c_str(), S_IRWXU);
     if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
+    // Not before: the index of a volume brings threads along.
+    for (const hyper::Disk& disk : (*catalog)->disks())
+        if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
 
     std::unique_ptr<hyper::watch::Trace> trace;
     if (!options.trace.empty()) {

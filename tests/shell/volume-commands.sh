@@ -69,6 +69,8 @@ claim "a clone has the content and the options of the generation that it is of"
 "$hyperctl" compare twin 1.raw --strict --root root >/dev/null || die "the clone differs"
 "$hyperctl" info twin --root root | grep -q 'block size: *16384' || die "its blocks are of another size"
 refused 'exists' volume clone small twin --root root
+"$hyperctl" sync 1.raw small --root root --full >/dev/null
+"$hyperctl" volume prune small@2 --root root >/dev/null
 "$hyperctl" sync small twin --root root --json | json 'told["compared-all"]' >said
 [ "$(cat said)" = False ] || die "a clone does not know what it is of"
 

@@ -11,7 +11,7 @@ namespace {
 
 class WrittenFile : public WrittenDisk {
   public:
-    WrittenFile(std::shared_ptr<const WritableFile> file, Io& io) : file_(std::move(file)), io_(io) {}
+    WrittenFile(std::shared_ptr<WritableFile> file, Io& io) : file_(std::move(file)), io_(io) {}
     uint64_t size_bytes() const override { return file_->file()->size_bytes(); }
     Result<void> write(uint64_t offset, std::span<const std::byte> bytes) override {
         WriteOp op{file_->fd(), offset, bytes, 0};
@@ -24,7 +24,7 @@ class WrittenFile : public WrittenDisk {
     Result<void> flush() override { return file_->flush(); }
 
   private:
-    std::shared_ptr<const WritableFile> file_;
+    std::shared_ptr<WritableFile> file_;
     Io& io_;
 };
 
