@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 . "$(dirname "$0")/lib.sh"
-need qemu-img python3 mkfs.ext4 debugfs nbdinfo nbdcopy
+need qemu-img python3 mkfs.ext4 debugfs e2fsck nbdinfo nbdcopy
 
 export HYPER_ROOT=$scratch/root
 json() { python3 -c 'import json, sys; told = json.load(sys.stdin); print('"$1"')'; }
@@ -20,6 +20,7 @@ change "write more more"
 cp --sparse=always disk.raw 2.raw
 "$hyperctl" sync disk.raw web01 --json >2.json
 change "rm noise"
+e2fsck -fy -E discard disk.raw >fsck.log 2>&1 || [ $? = 1 ] || die "$(cat fsck.log)"
 head -c 500000 /dev/zero | tr '\0' x >xs
 change "write xs xs"
 cp --sparse=always disk.raw 3.raw

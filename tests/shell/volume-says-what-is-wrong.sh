@@ -40,14 +40,25 @@ done
 "$hyperctl" compare web01@1 1.raw >/dev/null 2>error && die "a wrong byte was read"
 grep -q 'hyperctl: .*data/00000001' error || die "$(cat error)"
 serve_hypernbd "$HYPER_ROOT/volumes"
-qemu-io -r -f raw -c 'read 5M 4k' "$(uri web01@2)" 2>&1 | grep -q 'Input/output error' || die "no error over NBD"
+qemu-io -r -f raw -c 'read 5M 4k' "$(uri web01@2)" >said 2>&1 && die "a wrong byte was read over NBD"
+grep -q 'Input/output error' said || die "$(cat said)"
 qemu-io -r -f raw -c 'read 6M 2M' "$(uri web01@2)" | grep -q 'read 2097152/2097152' || die "the rest is not read"
 ends_well
 
-claim "the next sync stores anew what is corrupt"
+claim "repair names what is lost, which reads as an error, and the next sync stores it anew"
+status=0
+"$hyperctl" volume repair web01 >repair.log || status=$?
+[ $status = 2 ] || die "$status: $(cat repair.log)"
+for n in 1 2; do
+    grep -q "^generation $n: bytes 5242880 to 5308415 (64 KiB): corrupt: " repair.log || die "generation $n: $(cat repair.log)"
+done
+"$hyperctl" compare web01@2 2.raw >/dev/null 2>&1 && die "a lost block was read"
 "$hyperctl" sync 2.raw web01 >/dev/null
+verdict web01@latest
+[ $status = 0 ] || die "$status: $(cat verify.log)"
+"$hyperctl" compare web01 2.raw >/dev/null || die "it differs"
 verdict web01@1
-[ $status = 2 ] || die "generation 1 is well again, by magic"
+[ $status = 2 ] || die "$status: $(cat verify.log)"
 
 claim "a truncated data file: verify says corrupt and where"
 again
@@ -69,9 +80,18 @@ for command in "volume log web01" "volume verify web01" "compare web01 1.raw" "s
     "$hyperctl" $command >said 2>error && die "$command went well"
     grep -q 'hyperctl volume repair' error || die "$command: $(cat error)"
 done
-[ ! -e "$volume/index" ] || die "an empty index was made"
+[ ! -e "$volume/index/CURRENT" ] || die "an empty index was made"
 "$hyperctl" volume list >said 2>error && die "list went well"
 grep -q '^web01 ' said && grep -q 'web01: cannot be opened' error || die "$(cat said error)"
+
+claim "repair makes the index anew, and nothing is lost"
+"$hyperctl" volume repair web01 --json >repair.json || die "repair says $?: $(cat repair.json)"
+[ "$(json 'told["index-rebuilt"], told["all-good"], told["generations"]' <repair.json)" = "True True 2" ] || die "$(cat repair.json)"
+for n in 1 2; do "$hyperctl" compare web01@$n $n.raw >/dev/null || die "generation $n differs"; done
+verdict web01 --all
+[ $status = 0 ] || die "$status: $(cat verify.log)"
+"$hyperctl" sync 1.raw web01 --json >sync.json
+[ "$(json 'told["generation"], told["different-bytes"], told["root"]' <sync.json)" = "3 1048576 $("$hyperctl" root 1.raw)" ] || die "$(cat sync.json)"
 
 claim "an older copy of the index is noticed"
 again
@@ -83,3 +103,5 @@ cp -a old-index "$volume/index"
 grep -q 'generation 3 was committed, but the index knows of 2' error || die "$(cat error)"
 "$hyperctl" sync 1.raw web01 2>error && die "sync went well"
 grep -q 'generation 3 was committed, but the index knows of 2' error || die "$(cat error)"
+"$hyperctl" volume repair web01 >repair.log || die "repair says $?: $(cat repair.log)"
+"$hyperctl" compare web01@3 1.raw >/dev/null || die "generation 3 differs"
