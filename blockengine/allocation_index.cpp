@@ -28,16 +28,37 @@ AllocationIndex::AllocationIndex(uint64_t unit_bytes, uint64_t unit_count)
     : unit_bytes_(unit_bytes), unit_count_(unit_count), chunks_(divide_up(unit_count, chunk_units)) {}
 
 Result<std::shared_ptr<const AllocationIndex>> AllocationIndex::build(const Source& source, uint64_t unit_bytes) {
+    ChangedRun all{0, source.size_bytes()};
+    return build(source, std::span(&all, all.length > 0 ? 1 : 0), unit_bytes);
+}
+
+Result<std::shared_ptr<const AllocationIndex>> AllocationIndex::build(const Source& source, std::span<const ChangedRun> runs,
+                                                                      uint64_t unit_bytes) {
     std::shared_ptr<AllocationIndex> index(
         new AllocationIndex(unit_bytes, divide_up(source.size_bytes(), unit_bytes)));
-    if (source.size_bytes() > 0) {
-        TRY(visit_extents(source, 0, source.size_bytes(), [&](const Extent& extent) {
+    uint64_t done = 0;
+    for (const ChangedRun& run : runs) {
+        uint64_t start = std::max(done, run.offset / unit_bytes * unit_bytes);
+        done = std::max(done, std::min(round_up(run.offset + run.length, unit_bytes), source.size_bytes()));
+        if (start >= done) continue;
+        TRY(visit_extents(source, start, done - start, [&](const Extent& extent) {
             if (!extent.zero) {
                 uint64_t first = extent.offset / unit_bytes;
                 index->mark(first, divide_up(extent.offset + extent.length, unit_bytes) - first);
             }
             return true;
         }));
+    }
+    index->finish();
+    return index;
+}
+
+std::shared_ptr<const AllocationIndex> AllocationIndex::touched(uint64_t size_bytes, std::span<const ChangedRun> runs,
+                                                                uint64_t unit_bytes) {
+    std::shared_ptr<AllocationIndex> index(new AllocationIndex(unit_bytes, divide_up(size_bytes, unit_bytes)));
+    for (const ChangedRun& run : runs) {
+        uint64_t first = run.offset / unit_bytes;
+        index->mark(first, divide_up(run.offset + run.length, unit_bytes) - first);
     }
     index->finish();
     return index;

@@ -11,9 +11,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "blockengine/base/result.h"
+#include "blockengine/change_map.h"
 #include "blockengine/source.h"
 
 namespace hyper {
@@ -23,6 +25,11 @@ class AllocationIndex {
   public:
     // One pass over the source's extents. A unit counts as allocated when any byte of it is not known to be zero.
     static Result<std::shared_ptr<const AllocationIndex>> build(const Source& source, uint64_t unit_bytes);
+    // The same of those units only that the runs (ascending, within the source) touch.
+    static Result<std::shared_ptr<const AllocationIndex>> build(const Source& source, std::span<const ChangedRun> runs,
+                                                                uint64_t unit_bytes);
+    // The units that the runs touch, whatever they hold.
+    static std::shared_ptr<const AllocationIndex> touched(uint64_t size_bytes, std::span<const ChangedRun> runs, uint64_t unit_bytes);
 
     uint64_t unit_bytes() const { return unit_bytes_; }
     uint64_t unit_count() const { return unit_count_; }  // the last one may be partial

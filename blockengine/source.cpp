@@ -53,6 +53,17 @@ void PieceList::computed(std::shared_ptr<const Producer> producer, uint64_t offs
     pieces_.push_back({length, Computed{std::move(producer), offset}, depth_});
 }
 
+void PieceList::add(const Piece& piece) {
+    if (auto* range = std::get_if<FileRange>(&piece.what))
+        file(range->file, range->offset, piece.length);
+    else if (auto* unit = std::get_if<CompressedRange>(&piece.what))
+        compressed(*unit, piece.length);
+    else if (auto* bytes = std::get_if<Computed>(&piece.what))
+        computed(bytes->producer, bytes->offset, piece.length);
+    else
+        zeros(piece.length);
+}
+
 namespace {
 
 // Hands on extents, joining neighbours of one kind.

@@ -77,6 +77,8 @@ class PieceList {
     void file(const std::shared_ptr<const File>& file, uint64_t offset, uint64_t length);
     void compressed(CompressedRange range, uint64_t length);
     void computed(std::shared_ptr<const Producer> producer, uint64_t offset, uint64_t length);
+    // What another list has, whatever layer it is of there.
+    void add(const Piece& piece);
 
     bool full() const { return pieces_.size() >= pieces_max; }
     // The bytes that all pieces cover together.

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "blockengine/base/log.h"
+#include "blockengine/volume/volume.h"
 #include "convert/volume/volume.h"
 
 namespace hyper {
@@ -143,11 +144,7 @@ Result<std::shared_ptr<const Image>> Catalog::open_disk(std::string_view name) {
 }
 
 Result<std::shared_ptr<const Source>> Catalog::open_export(std::string_view name) {
-    auto target = TRY(find_target(name));
-    if (!target) {
-        rescan();
-        target = TRY(find_target(name));
-    }
+    auto target = TRY(find_target_anew(name));
     if (!target) return fail(ENOENT, "{}: there is no disk or view of this name", name);
     auto image = TRY(open_state(target->state));
     std::string key(name);
@@ -215,12 +212,23 @@ std::vector<Export> Catalog::exports() {
     return exports;
 }
 
-Result<std::optional<Catalog::RawFile>> Catalog::raw_file(std::string_view name) {
+// Looks into the directories anew where the name is not known.
+Result<std::optional<Catalog::Target>> Catalog::find_target_anew(std::string_view name) {
     auto target = TRY(find_target(name));
-    if (!target) {
-        rescan();
-        target = TRY(find_target(name));
-    }
+    if (target) return target;
+    rescan();
+    return find_target(name);
+}
+
+Result<std::optional<std::string>> Catalog::volume_folder(std::string_view name) {
+    auto target = TRY(find_target_anew(name));
+    if (!target || !target->state.image.problem.empty() || name != target->state.image.name) return std::nullopt;
+    if (!is_volume(target->state.image.path)) return std::nullopt;
+    return target->state.image.path;
+}
+
+Result<std::optional<Catalog::RawFile>> Catalog::raw_file(std::string_view name) {
+    auto target = TRY(find_target_anew(name));
     if (!target || !target->state.image.problem.empty()) return std::nullopt;
     const FoundImage& image = target->state.image;
     auto facts = TRY(images_.facts(image.path, options_of(target->state)));
@@ -237,11 +245,7 @@ std::string Catalog::describe(std::string_view name) {
 }
 
 std::string Catalog::disk_of(std::string_view name) {
-    auto target = find_target(name);
-    if (!target || !*target) {
-        rescan();
-        target = find_target(name);
-    }
+    auto target = find_target_anew(name);
     return target && *target ? (*target)->state.image.name : "";
 }
 

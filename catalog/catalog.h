@@ -2,9 +2,10 @@
 // The catalog: the names under which every door (NBD, FUSE, hyperctl) offers disks and their views.
 //
 //     NAME[@SNAPSHOT][.FORMAT]      web01/root   web01/root@before-upgrade.qcow2   web01/root.azure.vhd
+//                                   web01/root@42.since-41.qcow2
 //
 // NAME of an image file is its file name without the format's suffix; in a directory sub-folders are part of
-// the name. No .FORMAT means raw. A sub-format or a target profile stands before the suffix.
+// the name. No .FORMAT means raw. A sub-format, a target profile, or since-STATE stands before the suffix.
 // Names are looked up in a table and never joined to a path.
 #pragma once
 
@@ -83,6 +84,8 @@ class Catalog {
         bool itself;
     };
     Result<std::optional<RawFile>> raw_file(std::string_view name);
+    // The folder of the volume whose newest generation a name stands for, as a raw disk; nullopt for every other name. Errors: as above.
+    Result<std::optional<std::string>> volume_folder(std::string_view name);
     // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.
     std::string describe(std::string_view name);
     // The NAME of the disk that a name stands for, without snapshot and view: what rules of access go by. Empty for
@@ -114,6 +117,7 @@ class Catalog {
     OpenOptions options_of(const State& state) const;
     Result<std::optional<State>> find_disk(std::string_view name);
     Result<std::optional<Target>> find_target(std::string_view name);
+    Result<std::optional<Target>> find_target_anew(std::string_view name);
     Result<std::shared_ptr<const Image>> open_state(const State& state);
 
     Engine& engine_;

@@ -8,16 +8,31 @@
 
 namespace hyper {
 
+namespace {
+
+constexpr std::string_view throwaway_suffix = "+rw";
+
+}  // namespace
+
 bool WritableDisks::offers(const std::string& name) {
     auto raw = catalog_.raw_file(name);
     return !raw || !*raw || (*raw)->itself;
 }
 
 Result<std::shared_ptr<WritableDisk>> WritableDisks::open(const std::string& name) {
+    if (name.ends_with(throwaway_suffix)) return open_throwaway(name.substr(0, name.size() - throwaway_suffix.size()));
+    if (auto folder = TRY(catalog_.volume_folder(name))) return drafts_.open(*folder);
     auto raw = TRY(catalog_.raw_file(name));
     if (!raw) return nullptr;
     if (!raw->itself) return fail(EACCES, "{}: not offered, since {} is served for writing", name, raw->path);
     return TRY(open_file(raw->path));
+}
+
+Result<std::shared_ptr<WritableDisk>> WritableDisks::open_throwaway(const std::string& name) {
+    auto folder = TRY(catalog_.volume_folder(name.substr(0, name.rfind('@'))));
+    if (!folder) return fail(ENOENT, "{}{}: only generations of a volume can be written to and thrown away", name, throwaway_suffix);
+    auto base = TRY(catalog_.open_disk(name));
+    return open_overlay(catalog_.engine(), *folder, std::move(base));
 }
 
 Result<void> WritableDisks::adopt(UniqueFd fd, const std::string& path) {

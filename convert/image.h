@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "blockengine/change_map.h"
+#include "blockengine/delta_source.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
 #include "convert/format.h"
@@ -41,6 +42,8 @@ class Image : public Source {
     const std::vector<std::string>& data_paths() const { return data_paths_; }
     // nullptr where nothing is known of earlier states.
     const std::shared_ptr<const ChangeMap>& changes() const { return changes_; }
+    // Set where this is not a disk but what changed of one: then the same bytes as this image's own.
+    const std::shared_ptr<const DeltaSource>& delta() const { return delta_; }
 
   protected:
     explicit Image(const File& file) : Image(file.path(), identity_of(file)) {}
@@ -53,6 +56,7 @@ class Image : public Source {
     std::shared_ptr<const Image> parent_;
     std::vector<std::string> data_paths_;
     std::shared_ptr<const ChangeMap> changes_;
+    std::shared_ptr<const DeltaSource> delta_;
 };
 
 struct OpenOptions {

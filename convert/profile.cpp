@@ -38,6 +38,9 @@ const Profile* find_profile(std::string_view name) {
 }
 
 Result<std::shared_ptr<const Source>> open_profile_view(const Profile& profile, ViewInput input) {
+    if (input.delta)
+        return fail(EINVAL, "{}: {} imports whole disks, and this is what changed between two states of one", input.file_name,
+                    profile.name);
     uint64_t size = round_up(input.disk->size_bytes(), profile.size_multiple_bytes);
     if (size > profile.size_bytes_max)
         return fail(EFBIG, "{}: a disk of {} bytes cannot go to {}: {} ({} bytes)", input.file_name, size,

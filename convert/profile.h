@@ -26,7 +26,7 @@ std::span<const Profile> profiles();
 // nullptr where there is none of that name.
 const Profile* find_profile(std::string_view name);
 
-// The view that `profile` wants. Errors: EFBIG, saying why the disk cannot go there.
+// The view that `profile` wants. Errors: EFBIG, saying why the disk cannot go there; EINVAL for a delta.
 Result<std::shared_ptr<const Source>> open_profile_view(const Profile& profile, ViewInput input);
 
 }  // namespace hyper

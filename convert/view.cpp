@@ -48,6 +48,9 @@ Result<const ViewKind*> find_view_kind(Format format, std::string_view subformat
 }
 
 Result<std::shared_ptr<const Source>> open_view(const ViewKind& kind, ViewInput input) {
+    if (input.delta && kind.format != Format::raw && kind.format != Format::qcow2)
+        return fail(EINVAL, "{}: what changed between two states of a disk is served as raw and qcow2, not as {}", input.file_name,
+                    format_name(kind.format));
     uint64_t size = input.disk->size_bytes();
     if (size % sector_bytes != 0 && kind.format != Format::raw)
         input.disk = std::make_shared<PaddedSource>(input.disk, round_up(size, sector_bytes));

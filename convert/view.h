@@ -8,7 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "blockengine/change_map.h"
+#include "blockengine/delta_source.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
 #include "convert/format.h"
@@ -27,6 +30,14 @@ struct ViewInput {
     uint64_t cluster_bytes = 0;
     // For checksums over data; outlives the view.
     Engine* engine = nullptr;
+    // Set where `disk` is not a disk but what changed of one (Image::delta()).
+    std::shared_ptr<const DeltaSource> delta{};
+    // What the view is to carry as a persistent bitmap: qcow2 alone.
+    struct Bitmap {
+        std::string name;
+        std::vector<ChangedRun> dirty;  // as ChangeMap::changed_since() gives it
+    };
+    std::shared_ptr<const Bitmap> bitmap{};
 };
 
 // One way to write a disk down.
@@ -43,7 +54,8 @@ std::span<const ViewKind> view_kinds();
 // An empty sub-format means the default. Errors: EINVAL, naming what there is.
 Result<const ViewKind*> find_view_kind(Format format, std::string_view subformat);
 
-// Errors: EFBIG where the format cannot hold a disk of that size; EINVAL for a cluster size it does not have;
+// Errors: EFBIG where the format cannot hold a disk of that size; EINVAL for a cluster size it does not have, and for a
+// delta in a format that cannot say "as before";
 // what reading the source's extents gives.
 Result<std::shared_ptr<const Source>> open_view(const ViewKind& kind, ViewInput input);
 

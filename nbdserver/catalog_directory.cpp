@@ -32,6 +32,7 @@ Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& 
     exported->description = catalog_.describe(exported->name);
     exported->preferred_bytes = preferred_request_bytes(*exported->source);
     exported->contexts = {allocation_context(exported->source), depth_context(exported->source)};
+    for (auto& context : dirty_contexts(exported->source, changed_runs_)) exported->contexts.push_back(std::move(context));
     return exported;
 }
 

@@ -8,6 +8,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/writable_disks.h"
+#include "nbdserver/dirty_bitmap.h"
 #include "nbdserver/export.h"
 
 namespace hyper::nbd {
@@ -28,6 +29,7 @@ class CatalogDirectory : public Directory {
     Catalog& catalog_;
     WritableDisks writable_;
     const bool writing_;
+    const std::shared_ptr<ChangedRuns> changed_runs_ = std::make_shared<ChangedRuns>();
 };
 
 }  // namespace hyper::nbd

@@ -305,20 +305,28 @@ void Handshake::describe_export(const Export& exported, Bytes& output) {
 
 void Handshake::describe_contexts(const Export& exported, Bytes& output) {
     bool list = header_.option == OPT_LIST_META_CONTEXT;
+    std::vector<ChosenContext> found;
     uint32_t number = 0;
     for (const auto& context : exported.contexts) {
         uint32_t id = ++number;
         bool chosen = list && queries_.empty();
         for (const std::string& query : queries_) chosen |= query_matches(query, context->name(), list);
-        if (!chosen) continue;
+        if (chosen) found.push_back({id, context});
+    }
+    if (!list && found.size() > contexts_max) {
+        refuse(REP_ERR_TOO_BIG, "these are too many contexts for one connection", output);
+        return;
+    }
+    for (const auto& [id, context] : found) {
         Bytes data;
         append_number<uint32_t>(data, list ? 0 : id);
         append(data, bytes_of_text(context->name()));
         reply(REP_META_CONTEXT, data, output);
-        if (!list) session_.contexts.push_back({id, context});
     }
     reply(REP_ACK, {}, output);
-    if (!list) contexts_name_ = name_;
+    if (list) return;
+    session_.contexts = std::move(found);
+    contexts_name_ = name_;
 }
 
 void Handshake::reply(OptionReply type, std::span<const std::byte> data, Bytes& output) const {

@@ -4,7 +4,8 @@
 //
 // Design note. To be read beside the section "Handshake phase" of the NBD specification. Limits, since a client is a
 // stranger here: an option's data of more than option_bytes_max is skipped unread and answered with TOO_BIG, and after
-// options_max options the connection ends. Where TLS is required nothing but STARTTLS and ABORT is listened to before it, and
+// options_max options the connection ends; of contexts, each of which holds memory while BLOCK_STATUS is answered, a client
+// chooses contexts_max at most. Where TLS is required nothing but STARTTLS and ABORT is listened to before it, and
 // nothing that was said before it is kept.
 #pragma once
 
@@ -45,6 +46,7 @@ class Handshake {
   public:
     static constexpr size_t option_bytes_max = 64 << 10;
     static constexpr unsigned options_max = 1000;
+    static constexpr size_t contexts_max = 64;
 
     enum class Tls { none, required, done };
     enum class Want {

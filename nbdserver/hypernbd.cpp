@@ -174,7 +174,7 @@ int serve(const Options& options) {
     if (!options.control.empty())
         ::mkdir(std::filesystem::absolute(options.control).parent_path().c_str(), S_IRWXU);
     if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
-    // Not before: the index of a volume brings threads along.
+    // Not sooner: the index of a volume starts threads, and only what is started after that is confined.
     for (const hyper::Disk& disk : (*catalog)->disks())
         if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
 

@@ -157,6 +157,8 @@ enum ChunkType : uint16_t {
 
 // The flags of base:allocation.
 inline constexpr uint32_t state_hole = 1 << 0, state_zero = 1 << 1;
+// The flag of qemu:dirty-bitmap (QEMU, docs/interop/nbd.txt).
+inline constexpr uint32_t state_dirty = 1 << 0;
 
 // The errors that a reply can carry are these errnos' numbers on Linux; everything else becomes EIO, since an error
 // that a client does not know reads as EINVAL, which blames the client.

@@ -225,13 +225,17 @@ Result<void> check_blocks(VolumeWriter& writer, RepairReport& report, const Repa
 }
 
 Result<void> check_roots(VolumeWriter& writer, RepairReport& report, const RepairOptions& options) {
+    IndexBatch batch;
     for (const Generation& generation : TRY(writer.volume()->generations())) {
         VerifyOptions verify;
         verify.stop = options.stop;
         auto verified = TRY(verify_generation(*writer.volume(), generation, verify));
-        if (verified.root && *verified.root != generation.root) report.wrong_roots.push_back(generation.number);
+        if (!verified.root || *verified.root == generation.root) continue;
+        report.wrong_roots.push_back(generation.number);
+        batch.set(wrong_root_name(generation.number), "1");
+        batch.set(lost_blocks_name, "1");
     }
-    return {};
+    return writer.index().write(batch, true);
 }
 
 // Why the index has to be made anew; nullopt where it is as it should be.
@@ -268,11 +272,6 @@ Result<RepairReport> repair_volume(Engine& engine, const std::string& folder, co
     auto all = TRY(writer->volume()->generations());
     if (report.index_rebuilt && !all.empty()) TRY(rebuild_tree(*writer, all.back()));
     if (!report.damage.empty()) TRY(check_roots(*writer, report, options));
-    if (!report.wrong_roots.empty()) {
-        IndexBatch batch;
-        batch.set(lost_blocks_name, "1");
-        TRY(writer->index().write(batch, true));
-    }
     return report;
 }
 

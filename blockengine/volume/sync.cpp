@@ -8,6 +8,7 @@
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
+#include "blockengine/volume/volume_draft.h"
 
 namespace hyper {
 
@@ -34,6 +35,9 @@ class Sync {
         auto start = Clock::now();
         SyncReport report;
         if (source_.source->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", origin_.source);
+        if (TRY(has_draft(writer_)))
+            return fail(EBUSY, "{}: has a draft of what was written to it (hyperctl volume commit makes a generation of it, discard throws it away)",
+                        writer_.volume()->folder());
         if (options_.trust) TRY(forget(distrust_name(origin_)));
         Plan plan = TRY(make_plan());
         if (plan.why_all.empty()) {

@@ -124,6 +124,8 @@ Result<Generation> Volume::find(std::string_view which) const {
 }
 
 Result<std::shared_ptr<const Source>> Volume::open_generation(const Generation& generation) const {
+    if (TRY(index_->get(wrong_root_name(generation.number))))
+        return fail(EIO, "{}: generation {}: parts of it were lost with a damaged record, and it is not known which", folder(), generation.number);
     return std::make_shared<GenerationSource>(shared_from_this(), generation.number, generation.size_bytes);
 }
 

@@ -26,6 +26,9 @@ inline constexpr uint32_t block_bytes_min = 4 << 10, block_bytes_max = 4 << 20, 
 // Set in the index while some block of the newest generation is lost.
 inline constexpr std::string_view lost_blocks_name = "lost blocks";
 
+// Set in the index for a generation of which some blocks are missing and nobody knows which.
+inline std::string wrong_root_name(uint32_t generation) { return fmt::format("wrong root {}", generation); }
+
 // What is decided when a volume is made.
 struct VolumeOptions {
     uint32_t block_bytes = block_bytes_default;  // a power of two
@@ -80,7 +83,8 @@ class Volume : public std::enable_shared_from_this<Volume> {
     Result<std::vector<Generation>> generations() const;
     Result<Generation> find(std::string_view which) const;
 
-    // The disk as it was. Once the generation is pruned, reading it is ESTALE, saying so.
+    // The disk as it was. Once the generation is pruned, reading it is ESTALE, saying so. Errors: EIO
+    // for one that could not be rebuilt as a whole.
     Result<std::shared_ptr<const Source>> open_generation(const Generation& generation) const;
     // Blocks of which some byte may differ between two generations, from < to, both kept; from 0: all that `to` has.
     Result<BlockRuns> changed(uint32_t from, uint32_t to) const;

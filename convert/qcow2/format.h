@@ -84,6 +84,7 @@ struct BitmapDirectoryEntry {
 };
 static_assert(sizeof(BitmapDirectoryEntry) == 24);
 inline constexpr uint32_t bitmap_in_use = 1;
+inline constexpr uint8_t bitmap_dirty_tracking = 1;
 
 struct SnapshotEntry {
     be64 l1_table_offset;

@@ -24,13 +24,13 @@ Result<uint64_t> Layout::l1_entries_of(std::string_view name, uint64_t disk_byte
 }
 
 Result<Layout> Layout::compute(std::string_view name, uint64_t disk_bytes, uint64_t cluster_bytes,
-                               uint64_t l2_table_count, uint64_t data_cluster_count) {
+                               uint64_t l2_table_count, uint64_t bitmap_cluster_count, uint64_t data_cluster_count) {
     Layout layout;
     layout.cluster_bytes = cluster_bytes;
     layout.disk_bytes = disk_bytes;
     layout.l1_entries = TRY(l1_entries_of(name, disk_bytes, cluster_bytes));
     const uint64_t l1_clusters = divide_up(layout.l1_bytes(), cluster_bytes);
-    const uint64_t counted = 1 + l1_clusters + l2_table_count + data_cluster_count;
+    const uint64_t counted = 1 + l1_clusters + l2_table_count + bitmap_cluster_count + data_cluster_count;
     const uint64_t refcounts_per_block = cluster_bytes / 2;
     uint64_t table_clusters = 0, blocks = 0;
     for (;;) {
@@ -49,7 +49,8 @@ Result<Layout> Layout::compute(std::string_view name, uint64_t disk_bytes, uint6
     layout.refcount_blocks = layout.refcount_table + table_clusters * cluster_bytes;
     layout.l1_table = layout.refcount_blocks + blocks * cluster_bytes;
     layout.l2_tables = layout.l1_table + l1_clusters * cluster_bytes;
-    layout.data = layout.l2_tables + l2_table_count * cluster_bytes;
+    layout.bitmap = layout.l2_tables + l2_table_count * cluster_bytes;
+    layout.data = layout.bitmap + bitmap_cluster_count * cluster_bytes;
     layout.end = layout.data + data_cluster_count * cluster_bytes;
     return layout;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where everything stands in a qcow2 view, in closed form.
 //
-//     header | refcount table | refcount blocks | L1 table | L2 tables | data clusters in guest order
+//     header | refcount table | refcount blocks | L1 table | L2 tables | bitmap | data clusters in guest order
 //
 // Each part begins at a cluster; only L2 tables with an allocated cluster are there. Refcounts (16 bits, order 4) are 1
 // for every cluster of the file. The refcount blocks count themselves and their table, so their number is the least
@@ -22,7 +22,7 @@ struct Layout {
     uint64_t refcount_block_count = 0;
     uint64_t l1_entries = 0;
     // Offsets in the file; header at 0.
-    uint64_t refcount_table = 0, refcount_blocks = 0, l1_table = 0, l2_tables = 0, data = 0, end = 0;
+    uint64_t refcount_table = 0, refcount_blocks = 0, l1_table = 0, l2_tables = 0, bitmap = 0, data = 0, end = 0;
 
     uint32_t cluster_bits() const;
     uint64_t refcount_table_bytes() const { return refcount_block_count * 8; }  // in use
@@ -36,7 +36,7 @@ struct Layout {
     static Result<uint64_t> l1_entries_of(std::string_view name, uint64_t disk_bytes, uint64_t cluster_bytes);
     // Errors: EFBIG where the refcount table would be larger than 8 MiB.
     static Result<Layout> compute(std::string_view name, uint64_t disk_bytes, uint64_t cluster_bytes,
-                                  uint64_t l2_table_count, uint64_t data_cluster_count);
+                                  uint64_t l2_table_count, uint64_t bitmap_cluster_count, uint64_t data_cluster_count);
 };
 
 }  // namespace hyper::qcow2

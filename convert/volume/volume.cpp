@@ -18,48 +18,16 @@ std::optional<std::pair<std::string_view, std::string_view>> parts_of_delta(std:
     return std::pair{name.substr(0, dots), name.substr(dots + 2)};
 }
 
-// What a generation has in some runs of blocks; nothing (not even zeros) elsewhere.
-class DeltaSource : public Source {
-  public:
-    DeltaSource(std::shared_ptr<const Source> whole, BlockRuns changed, uint32_t block_bytes)
-        : whole_(std::move(whole)), changed_(std::move(changed)), block_bytes_(block_bytes) {}
-    uint64_t size_bytes() const override { return whole_->size_bytes(); }
-    Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
-        auto runs = changed_.runs();
-        auto run = std::ranges::upper_bound(runs, offset / block_bytes_, {}, &BlockRun::first);
-        if (run != runs.begin()) --run;
-        uint64_t end = offset + length;
-        while (offset < end && !out.full()) {
-            while (run != runs.end() && (run->first + run->count) * block_bytes_ <= offset) ++run;
-            uint64_t start = run == runs.end() ? end : std::clamp(run->first * block_bytes_, offset, end);
-            out.absent(start - offset);
-            if (start == end) return {};
-            uint64_t stop = std::min((run->first + run->count) * block_bytes_, end), before = out.length();
-            TRY(map_changed(start, stop - start, out));
-            offset = start + (out.length() - before);
-        }
-        return {};
+// The runs in bytes of a disk.
+std::vector<ChangedRun> runs_in_bytes(const BlockRuns& changed, uint64_t block_bytes, uint64_t disk_bytes) {
+    std::vector<ChangedRun> runs;
+    for (const BlockRun& run : changed.runs()) {
+        uint64_t offset = run.first * block_bytes;
+        if (offset >= disk_bytes) break;
+        runs.push_back({offset, std::min(run.count * block_bytes, disk_bytes - offset)});
     }
-
-  private:
-    // A block that is all holes in the generation became zeros, which is something.
-    Result<void> map_changed(uint64_t offset, uint64_t length, PieceList& out) const {
-        PieceList pieces;
-        TRY(whole_->map(offset, length, pieces));
-        for (const Piece& piece : pieces.pieces()) {
-            if (out.full()) return {};
-            if (std::holds_alternative<Zeros>(piece.what))
-                out.zeros(piece.length);
-            else
-                out.compressed(std::get<CompressedRange>(piece.what), piece.length);
-        }
-        return {};
-    }
-
-    std::shared_ptr<const Source> whole_;
-    BlockRuns changed_;
-    uint64_t block_bytes_;
-};
+    return runs;
+}
 
 class GenerationChanges : public ChangeMap {
   public:
@@ -76,17 +44,11 @@ class GenerationChanges : public ChangeMap {
     Result<std::optional<std::vector<ChangedRun>>> changed_since(std::string_view state) const override {
         auto from = std::ranges::find_if(all_, [&](const Generation& one) { return state == std::to_string(one.number) || state == id_of(one); });
         if (from == all_.end() || from->number > generation_.number || from->size_bytes != generation_.size_bytes) return std::nullopt;
-        std::vector<ChangedRun> runs;
-        if (from->number == generation_.number) return runs;
+        if (from->number == generation_.number) return std::vector<ChangedRun>();
         auto changed = volume_->changed(from->number, generation_.number);
         if (!changed && changed.error().code == ESTALE) return std::nullopt;
         if (!changed) return tl::unexpected(changed.error());
-        for (const BlockRun& run : changed->runs()) {
-            uint64_t offset = run.first * volume_->block_bytes();
-            if (offset >= generation_.size_bytes) break;
-            runs.push_back({offset, std::min(run.count * volume_->block_bytes(), generation_.size_bytes - offset)});
-        }
-        return runs;
+        return runs_in_bytes(*changed, volume_->block_bytes(), generation_.size_bytes);
     }
 
   private:
@@ -102,9 +64,10 @@ class GenerationChanges : public ChangeMap {
 class VolumeImage : public Image {
   public:
     VolumeImage(const std::shared_ptr<const Volume>& volume, const std::vector<Generation>& all, const Generation& generation,
-                std::shared_ptr<const Source> source, std::string_view name)
+                std::shared_ptr<const Source> source, std::shared_ptr<const DeltaSource> delta, std::string_view name)
         : Image(volume->folder(), identity(generation, name)), source_(std::move(source)) {
         size_bytes_ = source_->size_bytes();
+        delta_ = std::move(delta);
         info_.format = Format::volume;
         for (const Generation& one : all) info_.snapshots.push_back(std::to_string(one.number));
         info_.details = {{"generation", std::to_string(generation.number)},
@@ -112,7 +75,7 @@ class VolumeImage : public Image {
                          {"root", hex(generation.root)},
                          {"source", generation.origin.source},
                          {"block size", std::to_string(volume->block_bytes())}};
-        if (!parts_of_delta(name)) changes_ = std::make_shared<GenerationChanges>(volume, all, generation);
+        if (!delta_) changes_ = std::make_shared<GenerationChanges>(volume, all, generation);
     }
     Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override { return source_->map(offset, length, out); }
 
@@ -140,6 +103,7 @@ Result<std::shared_ptr<const Image>> open_volume(Engine& engine, const std::stri
     auto delta = parts_of_delta(options.snapshot);
     Generation generation = TRY(volume->find(delta ? delta->second : options.snapshot));
     auto source = TRY(volume->open_generation(generation));
+    std::shared_ptr<const DeltaSource> delta_source;
     if (delta) {
         Generation from = TRY(volume->find(delta->first));
         if (from.number >= generation.number)
@@ -148,9 +112,10 @@ Result<std::shared_ptr<const Image>> open_volume(Engine& engine, const std::stri
             return fail(EINVAL, "{}@{}: the disk had {} bytes and then {}: there is no delta between disks of two sizes", folder,
                         options.snapshot, from.size_bytes, generation.size_bytes);
         auto changed = TRY(volume->changed(from.number, generation.number));
-        source = std::make_shared<DeltaSource>(std::move(source), std::move(changed), volume->block_bytes());
+        delta_source = DeltaSource::make(source, runs_in_bytes(changed, volume->block_bytes(), generation.size_bytes));
+        source = delta_source;
     }
-    return std::make_shared<VolumeImage>(volume, all, generation, std::move(source), options.snapshot);
+    return std::make_shared<VolumeImage>(volume, all, generation, std::move(source), std::move(delta_source), options.snapshot);
 }
 
 }  // namespace hyper

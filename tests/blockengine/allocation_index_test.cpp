@@ -105,5 +105,21 @@ TEST(AllocationIndex, maps_allocated_units_one_after_the_other_in_guest_order) {
     }
 }
 
+TEST(AllocationIndex, of_runs_counts_whole_units_that_they_touch) {
+    auto disk = pattern(10 * 4096, {{0, 4096 * 2}, {4096 * 4 + 100, 1}, {4096 * 7, 4096}});
+    // The first two meet in unit 1; unit 4 has its only byte of data outside of the run; unit 6 is a hole.
+    std::vector<ChangedRun> runs{{4096 + 1, 10}, {4096 + 100, 10}, {4096 * 4 + 4000, 10}, {4096 * 6 - 1, 2}};
+    auto stored = AllocationIndex::build(*disk, runs, 4096);
+    ASSERT_TRUE(stored) << stored.error().message;
+    auto touched = AllocationIndex::touched(disk->size_bytes(), runs, 4096);
+    std::vector<bool> has_data, is_touched;
+    for (uint64_t unit = 0; unit < 10; ++unit) {
+        has_data.push_back((*stored)->allocated(unit));
+        is_touched.push_back(touched->allocated(unit));
+    }
+    EXPECT_EQ(has_data, (std::vector<bool>{0, 1, 0, 0, 1, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(is_touched, (std::vector<bool>{0, 1, 0, 0, 1, 1, 1, 0, 0, 0}));
+}
+
 }  // namespace
 }  // namespace hyper

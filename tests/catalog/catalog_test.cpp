@@ -180,7 +180,7 @@ TEST_F(CatalogTest, gives_the_raw_disk_by_its_name_and_by_its_raw_suffix) {
 TEST_F(CatalogTest, refuses_a_suffix_that_its_subformat_or_profile_does_not_go_with) {
     make_raw("web.img");
     auto catalog = open();
-    for (std::string name : {"web.dynamic.vmdk", "web.streamOptimized.vhd", "web.aws.vhd", "web.nonsense.qcow2"}) {
+    for (std::string name : {"web.dynamic.vmdk", "web.streamOptimized.vhd", "web.aws.vhd", "web.nonsense.qcow2", "web.since-41.vmdk", "web.since-.qcow2"}) {
         auto source = catalog->open_export(name);
         ASSERT_FALSE(source) << name;
         EXPECT_EQ(source.error().code, EINVAL) << name;
@@ -188,6 +188,54 @@ TEST_F(CatalogTest, refuses_a_suffix_that_its_subformat_or_profile_does_not_go_w
     }
     for (std::string name : {"web.txt", "web.a.b.vhd", "web..vhd", "other.vhd", "web.qcow2.gz"})
         EXPECT_EQ(open_error(*catalog, name), ENOENT) << name;
+}
+
+TEST_F(CatalogTest, says_where_it_is_not_known_what_changed) {
+    make_raw("web.img");
+    auto source = open()->open_export("web.since-41.qcow2");
+    ASSERT_FALSE(source);
+    EXPECT_EQ(source.error().code, ENOENT);
+    EXPECT_NE(source.error().message.find("web.since-41.qcow2: it is not known what changed since 41"), std::string::npos)
+        << source.error().message;
+}
+
+// One that changed since its state 41 in its first 64 KiB.
+class ChangedImage : public Image, public ChangeMap {
+  public:
+    static std::shared_ptr<const Image> make() {
+        auto image = std::make_shared<ChangedImage>();
+        image->changes_ = std::shared_ptr<const ChangeMap>(std::shared_ptr<void>(), image.get());
+        return image;
+    }
+    ChangedImage() : Image("changed", {}) { size_bytes_ = MiB; }
+    Result<void> map(uint64_t, uint64_t length, PieceList& out) const override {
+        out.zeros(length);
+        return {};
+    }
+    std::string disk() const override { return "fake"; }
+    std::string change_id() const override { return "42"; }
+    std::vector<std::string> earlier() const override { return {"41"}; }
+    Result<std::optional<std::vector<ChangedRun>>> changed_since(std::string_view state) const override {
+        if (state != "41") return std::nullopt;
+        return std::vector<ChangedRun>{{0, 64 * KiB}};
+    }
+};
+
+TEST_F(CatalogTest, a_view_since_a_state_has_a_bitmap_of_its_name) {
+    auto wish = parse_view_suffix(".since-41.qcow2");
+    ASSERT_TRUE(wish && *wish);
+    auto view = open_wish(test::engine(), **wish, ChangedImage::make(), "changed.since-41.qcow2");
+    ASSERT_TRUE(view) << view.error().message;
+    test::write_sparse(**view, scratch.path("changed.qcow2"));
+    auto image = open_image(test::engine(), scratch.path("changed.qcow2"));
+    ASSERT_TRUE(image) << image.error().message;
+    auto& details = (*image)->info().details;
+    auto bitmap = std::ranges::find(details, "bitmap", &ImageInfo::Detail::name);
+    ASSERT_NE(bitmap, details.end());
+    EXPECT_EQ(bitmap->value, "41");
+    wish = parse_view_suffix(".since-40.qcow2");
+    ASSERT_TRUE(wish && *wish);
+    EXPECT_FALSE(open_wish(test::engine(), **wish, ChangedImage::make(), "changed.since-40.qcow2"));
 }
 
 TEST_F(CatalogTest, pads_the_disk_for_a_profile) {

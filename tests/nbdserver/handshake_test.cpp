@@ -68,6 +68,12 @@ std::shared_ptr<const Export> make_export(const std::string& name) {
     return exported;
 }
 
+class NamedContext : public Context {
+  public:
+    using Context::Context;
+    Result<void> describe(uint64_t, uint64_t, const std::function<bool(uint64_t, uint64_t)>&) const override { return {}; }
+};
+
 struct Reply {
     uint32_t option, type;
     Bytes data;
@@ -361,6 +367,29 @@ TEST(Handshake, chooses_contexts_by_their_whole_name_only) {
     const auto& contexts = talk.handshake.session().contexts;
     ASSERT_EQ(contexts.size(), 1u);
     EXPECT_EQ(contexts[0].context->name(), "qemu:allocation-depth");
+}
+
+TEST(Handshake, a_client_chooses_so_many_contexts_at_most) {
+    auto exported = std::make_shared<Export>(*make_export("disk"));
+    auto name = [](size_t i) { return "x:" + std::to_string(i); };
+    for (size_t i = 0; i < 100; ++i) exported->contexts.push_back(std::make_shared<NamedContext>(name(i)));
+    for (size_t count : {Handshake::contexts_max, Handshake::contexts_max + 1}) {
+        std::vector<std::string> names;
+        for (size_t i = 0; i < count; ++i) names.push_back(name(i));
+        for (uint32_t what : {OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT}) {
+            Handshake handshake(Tls::none);
+            Bytes output, talk = joined(number(fixed_flags), structured, option(what, meta_data("disk", names)));
+            std::span<const std::byte> input = talk;
+            ASSERT_EQ(handshake.advance(input, output), Want::open);
+            output.clear();
+            handshake.opened(exported, output);
+            bool refused = what == OPT_SET_META_CONTEXT && count > Handshake::contexts_max;
+            OptionReplyHeader first;
+            std::memcpy(&first, output.data(), sizeof first);
+            EXPECT_EQ(first.type, refused ? uint32_t{REP_ERR_TOO_BIG} : uint32_t{REP_META_CONTEXT}) << count;
+            EXPECT_EQ(handshake.session().contexts.size(), what == OPT_SET_META_CONTEXT && !refused ? count : 0);
+        }
+    }
 }
 
 TEST(Handshake, keeps_contexts_over_other_options) {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catalog/open_drafts.h"
+
+#include <cerrno>
+
+#include "blockengine/base/log.h"
+
+namespace hyper {
+
+OpenDrafts::OpenDrafts(Engine& engine, bool commit_on_close) : engine_(engine), commit_on_close_(commit_on_close) {}
+
+OpenDrafts::~OpenDrafts() {
+    {
+        std::lock_guard lock(mutex_);
+        ending_ = true;
+        changed_.notify_all();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+Result<std::shared_ptr<WritableDisk>> OpenDrafts::open(const std::string& folder) {
+    std::unique_lock lock(mutex_);
+    Held& held = held_[folder];
+    std::shared_ptr<VolumeDraft> draft;
+    changed_.wait(lock, [&] {
+        draft = held.draft.lock();
+        return draft || !held.there;
+    });
+    if (!draft) {
+        if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+        auto opened = TRY(VolumeDraft::open(engine_, folder));
+        draft = std::shared_ptr<VolumeDraft>(opened.release(), [this, folder](VolumeDraft* last) {
+            close(folder, std::unique_ptr<VolumeDraft>(last));
+        });
+        held.draft = draft;
+        held.there = true;
+    }
+    return std::shared_ptr<WritableDisk>(draft, draft->disk().get());
+}
+
+void OpenDrafts::close(const std::string& folder, std::unique_ptr<VolumeDraft> draft) {
+    std::lock_guard lock(mutex_);
+    closing_.push_back({folder, std::move(draft)});
+    changed_.notify_all();
+}
+
+void OpenDrafts::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        changed_.wait(lock, [this] { return ending_ || !closing_.empty(); });
+        if (closing_.empty()) return;
+        Closing closing = std::move(closing_.front());
+        closing_.pop_front();
+        lock.unlock();
+        finish(closing);
+        closing.draft = nullptr;
+        lock.lock();
+        held_[closing.folder].there = false;
+        changed_.notify_all();
+    }
+}
+
+void OpenDrafts::finish(const Closing& closing) const {
+    if (!commit_on_close_) {
+        if (auto flushed = closing.draft->disk()->flush(); !flushed) log_error("{}", flushed.error().message);
+        return;
+    }
+    auto generation = closing.draft->commit({});
+    if (generation)
+        log_info("{}: generation {} of what was written", closing.folder, generation->number);
+    else if (generation.error().code != EALREADY)
+        log_error("{}: the draft stays, and is no generation yet: {}", closing.folder, generation.error().message);
+}
+
+}  // namespace hyper

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The drafts of volumes that a door has open: each once, whoever writes it.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "blockengine/volume/volume_draft.h"
+
+namespace hyper {
+
+// Thread-safe. When nobody has a draft any more it is closed, by a thread of its own since that waits for the disk: flushed and left
+// for the next who opens it, or made a generation.
+class OpenDrafts {
+  public:
+    OpenDrafts(Engine& engine, bool commit_on_close);
+    // Waits until all is closed. Nobody may have a draft any more.
+    ~OpenDrafts();
+
+    // Waits where it is just being closed. Errors: those of VolumeDraft::open().
+    Result<std::shared_ptr<WritableDisk>> open(const std::string& folder);
+
+  private:
+    struct Held {
+        std::weak_ptr<VolumeDraft> draft;
+        bool there = false;  // somebody has it, or it is being closed
+    };
+    struct Closing {
+        std::string folder;
+        std::unique_ptr<VolumeDraft> draft;
+    };
+
+    void close(const std::string& folder, std::unique_ptr<VolumeDraft> draft);
+    void run();
+    void finish(const Closing& closing) const;
+
+    Engine& engine_;
+    const bool commit_on_close_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::map<std::string, Held> held_;  // guarded by mutex_; by folder
+    std::deque<Closing> closing_;       // guarded by mutex_
+    bool ending_ = false;               // guarded by mutex_
+    std::thread thread_;
+};
+
+}  // namespace hyper
