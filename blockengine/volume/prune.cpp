@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/volume/small_file.h"
 #include "blockengine/volume/volume_writer.h"
 
 namespace hyper {
@@ -39,6 +40,8 @@ Result<VolumeWriter::Pruned> VolumeWriter::prune(uint32_t number) {
     TRY(index_->write(batch, true));
     auto marks = TRY(PrunedMarks::open(paths_.pruned(), true));
     TRY(marks.mark(number));
+    // A sign to readers, as a commit is: whoever lists the generations, or opens this one again, looks anew.
+    TRY(write_small_file(paths_.latest(), TRY(read_small_file(paths_.latest()))));
     TRY(remove_pruned(number));
     return Pruned{TRY(punch_out())};
 }

@@ -4,6 +4,8 @@
 // since nobody knows which those were, every generation's root is then checked.
 #include "blockengine/volume/repair.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -42,6 +44,16 @@ Result<std::vector<uint32_t>> data_files(const VolumePaths& paths) {
     return numbers;
 }
 
+// What they take, which what has been pruned does not any more.
+Result<uint64_t> bytes_of_data_files(const VolumePaths& paths) {
+    uint64_t bytes = 0;
+    for (uint32_t number : TRY(data_files(paths))) {
+        struct stat status {};
+        if (::stat(paths.data_file(number).c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+    }
+    return bytes;
+}
+
 // Makes a new index of what the data files say.
 class Rebuild {
   public:
@@ -58,7 +70,6 @@ class Rebuild {
         TRY(sync_folder(paths_.folder));
         index_ = TRY(Index::create(paths_.index()));
         auto numbers = TRY(data_files(paths_));
-        if (options_.planned) options_.planned(0);
         auto first = [&](uint32_t file, const ScannedRecord& record) { return note(file, record); };
         auto second = [&](uint32_t, const ScannedRecord& record) { return enter(record); };
         TRY(scan(numbers, info.id, first, true));
@@ -255,6 +266,7 @@ Result<RepairReport> repair_volume(Engine& engine, const std::string& folder, co
             TRY(Rebuild(engine, paths, report, options).run());
         }
     }
+    if (options.planned) options.planned(TRY(bytes_of_data_files(paths)));
     auto writer = TRY(VolumeWriter::open(engine, folder));
     TRY(check_blocks(*writer, report, options));
     auto all = TRY(writer->volume()->generations());

@@ -35,6 +35,7 @@ Result<Checked> check_operand(Engine& engine, const CheckOptions& options) {
         auto file = TRY(options.operands.file_of(options.name, options.operands.format()));
         if (!file) return fail(ENOENT, "{}: there is no such file", options.name);
         const auto& [path, open] = *file;
+        if (is_volume(path)) return fail(EINVAL, "{}: is a volume (hyperctl volume verify checks it)", options.name);
         auto checked = TRY(check_file(engine, path, open.format.value_or(format_of_file_name(path).value_or(Format::raw))));
         // Whether it opens, with all that it refers to.
         auto image = open_image(engine, path, open);

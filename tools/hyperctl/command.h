@@ -13,13 +13,15 @@ namespace hyper::ctl {
 
 using Json = nlohmann::ordered_json;
 
-// Exit codes, the same for all commands but compare, which has qemu-img's.
+// Exit codes, the same for all commands but compare, which has qemu-img's, and volume verify.
 enum ExitCode {
     exit_ok = 0,
     exit_error = 1,
     exit_check_errors = 2,    // check: errors were found
     exit_check_warnings = 3,  // check: only warnings were
     exit_partial = 3,         // list: some disks cannot be served; trace replay: some requests failed
+    exit_corrupt = 2,         // volume verify, repair: something is not what was stored
+    exit_could_not_tell = 3,  // volume verify, repair: something could not be read; also any error of verify
     exit_differs = 1,         // compare
     exit_compare_error = 2,   // compare
     exit_interrupted = 130,
@@ -40,7 +42,10 @@ void add_export(CLI::App& app, Command& chosen);
 // export list, show and close, below the command `export`.
 void add_export_admin(CLI::App& export_command, Command& chosen);
 void add_root(CLI::App& app, Command& chosen);
+void add_sync(CLI::App& app, Command& chosen);
 void add_trace(CLI::App& app, Command& chosen);
+// create, list, log, ... below the command `volume`.
+void add_volume(CLI::App& app, Command& chosen);
 
 // Prints it for programs; bytes that are not UTF-8 are replaced.
 void print_json(const Json& json);

@@ -80,7 +80,7 @@ Result<int> compare(Engine& engine, const CompareOptions& options) {
 void add_compare(CLI::App& app, Command& chosen) {
     auto* command = app.add_subcommand("compare", "Compare the contents of two disks");
     auto options = std::make_shared<CompareOptions>();
-    command->add_option("FIRST", options->first, "FILE, FILE@SNAPSHOT, or a name of --spec's disks")->required();
+    command->add_option("FIRST", options->first, "FILE, FILE@SNAPSHOT, VOLUME[@GENERATION], or a name of --spec's disks")->required();
     command->add_option("SECOND", options->second, "the same")->required();
     options->operands.add_to(*command, false);
     command->add_option("-F,--second-format", options->second_format, "format of the second file")->type_name("FORMAT");

@@ -9,9 +9,11 @@
 #include "blockengine/base/bytes.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/data_walk.h"
+#include "tools/hyperctl/export_since.h"
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/output_file.h"
 #include "tools/hyperctl/progress.h"
+#include "tools/hyperctl/size.h"
 #include "tools/hyperctl/table.h"
 
 namespace hyper::ctl {
@@ -21,27 +23,10 @@ namespace {
 struct ExportOptions {
     OperandOptions operands;
     std::string source, destination;
-    std::string format, subformat, profile, cluster_size;
+    std::string format, subformat, profile, cluster_size, since;
     std::vector<std::string> qemu_options;  // "subformat=fixed", "cluster_size=2M"
     bool force = false, progress = false, json = false;
 };
-
-// "65536", "64K", "2M": as qemu-img takes sizes.
-Result<uint64_t> parse_size(const std::string& text) {
-    constexpr std::string_view units = "KMGT";
-    uint64_t value = 0;
-    size_t digits = 0;
-    for (; digits < text.size() && text[digits] >= '0' && text[digits] <= '9' && digits < 15; ++digits)
-        value = value * 10 + static_cast<uint64_t>(text[digits] - '0');
-    std::string_view rest = std::string_view(text).substr(digits);
-    size_t unit = rest.size() == 1 ? units.find(static_cast<char>(rest[0] & ~0x20)) : std::string_view::npos;
-    if (digits == 0 || (!rest.empty() && unit == std::string_view::npos))
-        return fail(EINVAL, "\"{}\" is not a size (try 64K or 2M)", text);
-    std::optional<uint64_t> bytes = value;
-    for (size_t i = 0; !rest.empty() && i <= unit && bytes; ++i) bytes = checked_multiply(*bytes, 1024);
-    if (!bytes) return fail(EINVAL, "{}: the size is too large", text);
-    return *bytes;
-}
 
 Result<void> take_qemu_options(ExportOptions& options) {
     for (const std::string& list : options.qemu_options) {
@@ -161,7 +146,17 @@ Result<uint64_t> copy(Engine& engine, const Part& part, Progress& progress) {
     return written.load();
 }
 
+// What decides about a new file decides nothing about one that is there already.
+Result<int> export_changes(Engine& engine, const ExportOptions& options) {
+    bool raw = options.format.empty() || options.format == "raw";
+    if (!raw || !options.subformat.empty() || !options.profile.empty() || !options.qemu_options.empty() || options.force)
+        return fail(EINVAL, "--since writes onto a raw disk that is there: -O, -o, --subformat, --profile and --force do not go with it");
+    auto operand = TRY(options.operands.open(engine, options.source));
+    return export_since(engine, operand, {options.since, options.destination, options.progress, options.json});
+}
+
 Result<int> export_view(Engine& engine, ExportOptions& options) {
+    if (!options.since.empty()) return export_changes(engine, options);
     TRY(take_qemu_options(options));
     ViewWish wish = TRY(wish_of(options));
     auto operand = TRY(options.operands.open(engine, options.source));
@@ -200,8 +195,8 @@ void add_export(CLI::App& app, Command& chosen) {
                                        "Write a disk to a file in the format that somebody wants; or list, show or "
                                        "close the exports of a running hypernbd");
     auto options = std::make_shared<ExportOptions>();
-    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, or a disk of --spec");
-    command->add_option("DEST", options->destination, "the file to write");
+    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, VOLUME[@GENERATION], or a disk of --spec");
+    command->add_option("DEST", options->destination, "the file to write (with --since: the disk to bring up to date)");
     options->operands.add_to(*command, false);
     command->add_option("-O,--output-format", options->format, "format to write (else DEST's suffix decides)")
         ->type_name("FORMAT");
@@ -212,6 +207,9 @@ void add_export(CLI::App& app, Command& chosen) {
         ->take_all();
     command->add_option("--profile", options->profile,
                         "what a target wants: aws azure gcp oci openstack alibaba vsphere hyperv");
+    command->add_option("--since", options->since,
+                        "write only what changed since this generation of a volume, onto DEST, a raw disk or NBD URI that holds it")
+        ->type_name("GENERATION");
     command->add_flag("--force", options->force, "overwrite DEST");
     command->add_flag("-p,--progress", options->progress, "show progress");
     command->add_flag("--json", options->json, "print JSON about what was written");

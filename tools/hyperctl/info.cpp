@@ -108,7 +108,7 @@ Result<int> info(Engine& engine, const InfoOptions& options) {
 void add_info(CLI::App& app, Command& chosen) {
     auto* command = app.add_subcommand("info", "Tell about an image and its parents, or about a view");
     auto options = std::make_shared<InfoOptions>();
-    command->add_option("IMAGE", options->name, "FILE, FILE@SNAPSHOT, or a name of --spec's disks")->required();
+    command->add_option("IMAGE", options->name, "FILE, FILE@SNAPSHOT, VOLUME[@GENERATION], or a name of --spec's disks")->required();
     options->operands.add_to(*command, true);
     command->add_flag("--json", options->json, "print JSON");
     command->callback([options, &chosen] {

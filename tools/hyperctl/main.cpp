@@ -30,8 +30,8 @@ int report(const std::string& message, int code) {
 }
 
 int main_of(int argc, char** argv) {
-    CLI::App app("Tells about disk images and their views, checks, compares and exports them, and watches a running "
-                 "hypernbd. See hyperctl(1).",
+    CLI::App app("Tells about disk images and their views, checks, compares and exports them, keeps them in volumes, and "
+                 "watches a running hypernbd. See hyperctl(1).",
                  "hyperctl");
     app.set_version_flag("--version", "hyperctl " HYPER_VERSION);
     app.require_subcommand(1);
@@ -44,7 +44,9 @@ int main_of(int argc, char** argv) {
     add_compare(app, chosen);
     add_export(app, chosen);
     add_root(app, chosen);
+    add_sync(app, chosen);
     add_trace(app, chosen);
+    add_volume(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help_or_version) {

@@ -29,6 +29,7 @@ void OperandOptions::add_to(CLI::App& command, bool with_view) {
         ->type_name("DIR")
         ->expected(1)
         ->take_all();
+    root_.add_to(command);
     if (with_view)
         command.add_option("--as", as_, "work on this view of the image: vmdk, streamOptimized.vmdk, azure.vhd, ...")
             ->type_name("VIEW");
@@ -44,11 +45,21 @@ Result<std::optional<std::pair<std::string, OpenOptions>>> OperandOptions::file_
             return fail(EINVAL, "format \"{}\" is not known (try raw, qcow2, vmdk, vhd or vhdx)", format);
     }
     std::error_code ignored;
-    if (fs::exists(name, ignored)) return std::pair(name, options);
+    auto is_file = [&](const std::string& path) { return fs::exists(path, ignored) && !fs::is_directory(path, ignored); };
+    if (is_file(name)) return std::pair(name, options);
     size_t at = name.rfind('@');
-    if (at == std::string::npos || at == 0 || !fs::exists(name.substr(0, at), ignored)) return std::nullopt;
-    options.snapshot = name.substr(at + 1);
-    return std::pair(name.substr(0, at), options);
+    if (at != std::string::npos && at > 0 && is_file(name.substr(0, at))) {
+        options.snapshot = name.substr(at + 1);
+        return std::pair(name.substr(0, at), options);
+    }
+    auto volume = root_.operand(name);
+    if (volume && is_volume(volume->folder)) {
+        options.snapshot = volume->generation;
+        return std::pair(volume->folder, options);
+    }
+    // Another folder, which opening it will say.
+    if (fs::exists(name, ignored)) return std::pair(name, options);
+    return std::nullopt;
 }
 
 Result<std::optional<Operand>> OperandOptions::open_name(Engine& engine, const std::string& name) const {
@@ -77,7 +88,7 @@ Result<Operand> OperandOptions::open(Engine& engine, const std::string& name, co
         if (auto named = TRY(open_name(engine, name))) operand = std::move(*named);
     }
     if (!operand.image && !operand.view) {
-        if (!file) return fail(ENOENT, "{}: there is no such file", name);
+        if (!file) return fail(ENOENT, "{}: there is no such file or volume", name);
         operand.image = TRY(open_image(engine, file->first, file->second));
     }
     if (as_.empty()) return operand;

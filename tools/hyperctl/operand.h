@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command works on: an image file, a snapshot in one, or any name of the catalog of --spec.
+// What a command works on: an image file, a snapshot in one, a generation of a volume, or any name of the catalog of --spec.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "convert/image.h"
 #include "tools/hyperctl/command.h"
+#include "tools/hyperctl/volume_operand.h"
 
 namespace hyper::ctl {
 
@@ -26,26 +27,28 @@ struct Operand {
 // The options that say how operands are opened; bound to one command.
 class OperandOptions {
   public:
-    // Adds -f, --spec and --allow; with_view adds --as.
+    // Adds -f, --spec, --allow and --root; with_view adds --as.
     void add_to(CLI::App& command, bool with_view);
 
-    // PATH where a file is there, PATH@SNAPSHOT where one is at PATH, or a name of the --spec disks, which goes first.
-    // Errors: those of open_image() and Catalog::open_export().
+    // PATH where a file is there, PATH@SNAPSHOT where one is at PATH, VOLUME[@GENERATION] where there is a volume of that name,
+    // or a name of the --spec disks, which goes first. Errors: those of open_image() and Catalog::open_export().
     Result<Operand> open(Engine& engine, const std::string& name) const;
     // With another -f.
     Result<Operand> open(Engine& engine, const std::string& name, const std::string& format) const;
 
-    // `name` as a file: its path and how it is to be opened. nullopt where there is no such file.
+    // `name` as a file or volume: its path and how it is to be opened. nullopt where there is none.
     Result<std::optional<std::pair<std::string, OpenOptions>>> file_of(const std::string& name,
                                                                        const std::string& format) const;
     const std::string& format() const { return format_; }
     const std::string& as() const { return as_; }
+    const VolumeRoot& root() const { return root_; }
     bool has_specs() const { return !specs_.empty(); }
     const std::vector<std::string>& allowed_dirs() const { return allowed_dirs_; }
 
   private:
     Result<std::optional<Operand>> open_name(Engine& engine, const std::string& name) const;
 
+    VolumeRoot root_;
     std::string format_, as_;
     std::vector<std::string> specs_, allowed_dirs_;
 };

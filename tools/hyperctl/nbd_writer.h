@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The disk behind an NBD URI, to be written.
+#pragma once
+
+#include "tools/hyperctl/written_disk.h"
+
+namespace hyper::ctl {
+
+// Each thread that writes gets a connection of its own where the server allows several on one disk, else all share one and take turns.
+// Errors: EROFS for a read-only export, those of connecting, in libnbd's words.
+Result<std::unique_ptr<WrittenDisk>> open_nbd_writer(const std::string& uri);
+
+}  // namespace hyper::ctl
