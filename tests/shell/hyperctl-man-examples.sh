@@ -22,7 +22,7 @@ claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
 commands=(list info map check compare export root "export list" "export show" "export close" sync "trace show" "trace replay"
     "volume create" "volume list" "volume log" "volume diff" "volume map" "volume verify" "volume repair" "volume prune" "volume pin"
-    "volume unpin" "volume rollback" "volume clone" "volume delete")
+    "volume unpin" "volume rollback" "volume commit" "volume discard" "volume clone" "volume delete")
 for command in "${commands[@]}"; do
     for option in $("$hyperctl" $command --help | grep -o -- '--[a-z-]*'); do
         [ "$option" = --help ] || grep -q -- "$option" "$SRC/tools/hyperctl.pod" || die "$command $option is not in the man page"
@@ -40,7 +40,7 @@ complete_words() {
 [ "$(complete_words hyperctl export --prof)" = --profile ] || die "no option"
 [ "$(complete_words hyperctl export cl)" = close ] || die "no command below export"
 [ "$(complete_words hyperctl trace "")" = "show replay" ] || die "no command below trace"
-[ "$(complete_words hyperctl volume cl)" = clone ] || die "no command below volume"
+[ "$(complete_words hyperctl volume ver)" = verify ] || die "no command below volume"
 [ "$(complete_words hyperctl volume log images/web)" = images/web01.qcow2 ] || die "no file below volume log"
 [ "$(complete_words hyperctl export images/web)" = images/web01.qcow2 ] || die "no file to export"
 [ "$(complete_words hyperctl export a b --profile az)" = azure ] || die "no value"

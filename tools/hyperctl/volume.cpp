@@ -16,6 +16,7 @@ void add_volume(CLI::App& app, Command& chosen) {
     add_volume_prune(*volume, chosen);
     add_volume_pin(*volume, chosen);
     add_volume_rollback(*volume, chosen);
+    add_volume_draft(*volume, chosen);
     add_volume_clone(*volume, chosen);
     add_volume_delete(*volume, chosen);
 }

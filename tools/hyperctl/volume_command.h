@@ -17,6 +17,8 @@ void add_volume_prune(CLI::App& volume, Command& chosen);
 // pin and unpin.
 void add_volume_pin(CLI::App& volume, Command& chosen);
 void add_volume_rollback(CLI::App& volume, Command& chosen);
+// commit and discard.
+void add_volume_draft(CLI::App& volume, Command& chosen);
 void add_volume_clone(CLI::App& volume, Command& chosen);
 void add_volume_delete(CLI::App& volume, Command& chosen);
 

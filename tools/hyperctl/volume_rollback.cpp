@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "blockengine/volume/store_blocks.h"
+#include "blockengine/volume/volume_draft.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
@@ -36,6 +37,9 @@ Result<int> rollback(Engine& engine, const RollbackOptions& options) {
     auto operand = TRY(options.root.operand(options.name));
     if (operand.generation.empty()) return fail(EINVAL, "{}: say which generation, as {}@41", operand.name, operand.name);
     auto writer = TRY(operand.open_to_write(engine));
+    if (TRY(has_draft(*writer)))
+        return fail(EBUSY, "{}: has a draft of what was written to it (hyperctl volume commit makes a generation of it, discard throws it away)",
+                    operand.name);
     auto target = TRY(writer->volume()->find(operand.generation)), newest = TRY(writer->volume()->find("latest"));
     if (target.number == newest.number)
         return fail(EINVAL, "{}: generation {} is the newest: there is nothing to roll back", operand.name, target.number);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// commit and discard: what becomes of what was written to a volume.
+#include "blockengine/volume/volume_draft.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+
+#include "blockengine/volume/small_file.h"
+#include "blockengine/volume/volume_lock.h"
+#include "tools/hyperctl/data_walk.h"
+#include "tools/hyperctl/generation_text.h"
+#include "tools/hyperctl/progress.h"
+#include "tools/hyperctl/table.h"
+#include "tools/hyperctl/volume_command.h"
+#include "tools/hyperctl/volume_operand.h"
+
+namespace hyper::ctl {
+
+namespace {
+
+struct DraftOptions {
+    VolumeRoot root;
+    std::string name;
+    bool progress = false, json = false;
+};
+
+tl::unexpected<Error> no_draft(const VolumeOperand& operand) {
+    return fail(ENOENT, "{}: has no draft: nothing was written to it since its newest generation", operand.name);
+}
+
+uint64_t written_bytes(const Draft& draft) {
+    uint64_t bytes = 0;
+    draft.visit_changed([&](const SectorRun& run) {
+        bytes += run.count * draft_sector_bytes;
+        return true;
+    });
+    return bytes;
+}
+
+Result<int> commit(Engine& engine, const DraftOptions& options) {
+    auto operand = TRY(options.root.operand(options.name));
+    TRY(operand.refuse_generation());
+    {
+        auto writer = TRY(operand.open_to_write(engine));
+        if (!TRY(has_draft(*writer))) return no_draft(operand);
+    }
+    auto draft = TRY(VolumeDraft::open(engine, operand.folder));
+    std::optional<Progress> progress(std::in_place, options.progress, written_bytes(*draft->disk()));
+    StoreOptions how;
+    how.threads = reader_threads();
+    how.done = [&](uint64_t bytes) { progress->add(bytes); };
+    how.stop = interrupted;
+    auto made = draft->commit(how);
+    progress.reset();
+    if (!made && made.error().code == EALREADY)
+        return fail(EALREADY, "{} (hyperctl volume discard throws the draft away)", made.error().message);
+    if (!made) return tl::unexpected(made.error());
+    if (options.json)
+        print_json(json_of(*made));
+    else
+        fmt::print("generation {}: {} differ from the one before, {} stored\n", number_and_time(*made), human_bytes(made->changed_bytes),
+                   human_bytes(made->stored_bytes));
+    return exit_ok;
+}
+
+// Without opening it: it may be damaged. A draft is one as long as it has its map.
+Result<int> discard(const DraftOptions& options) {
+    namespace fs = std::filesystem;
+    auto operand = TRY(options.root.operand(options.name));
+    TRY(operand.refuse_generation());
+    TRY(operand.must_be_there());
+    VolumePaths paths(operand.folder);
+    auto lock = TRY(lock_volume(paths));
+    std::error_code error;
+    if (!fs::remove(paths.draft() + "/map", error) && !error) return no_draft(operand);
+    if (!error) TRY(sync_folder(paths.draft()));
+    if (!error) fs::remove_all(paths.draft(), error);
+    if (error) return fail(error.value(), "{}: remove it: {}", paths.draft(), errno_text(error.value()));
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_volume_draft(CLI::App& volume, Command& chosen) {
+    auto options = std::make_shared<DraftOptions>();
+    auto* keep = volume.add_subcommand("commit", "Make a generation of what was written to a volume");
+    keep->add_option("VOLUME", options->name, VolumeRoot::help)->required();
+    options->root.add_to(*keep);
+    keep->add_flag("-p,--progress", options->progress, "show progress");
+    keep->add_flag("--json", options->json, "print JSON");
+    keep->callback([options, &chosen] {
+        chosen.run = [options](Engine& engine) { return commit(engine, *options); };
+    });
+    auto* drop = volume.add_subcommand("discard", "Throw away what was written to a volume since its newest generation");
+    drop->add_option("VOLUME", options->name, VolumeRoot::help)->required();
+    options->root.add_to(*drop);
+    drop->callback([options, &chosen] {
+        chosen.run = [options](Engine&) { return discard(*options); };
+    });
+}
+
+}  // namespace hyper::ctl
