@@ -33,6 +33,15 @@ int write_fully(int fd, uint64_t offset, std::span<iovec> pieces, int flags) {
 
 }  // namespace
 
+std::shared_ptr<const Source> source_of(const std::shared_ptr<WritableDisk>& disk) {
+    struct Both {
+        std::shared_ptr<WritableDisk> disk;
+        std::shared_ptr<const Source> source;
+    };
+    auto both = std::make_shared<Both>(Both{disk, disk->source()});
+    return {both, both->source.get()};
+}
+
 Result<void> write(WritableDisk& disk, uint64_t offset, std::span<iovec> pieces, bool durable) {
     uint64_t length = 0;
     for (const iovec& piece : pieces) length += piece.iov_len;

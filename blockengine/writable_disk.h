@@ -43,6 +43,9 @@ class WritableDisk {
     virtual Result<void> flush() = 0;
 };
 
+// What the disk reads as, which holds the disk: whoever reads it has it, too.
+std::shared_ptr<const Source> source_of(const std::shared_ptr<WritableDisk>& disk);
+
 // Writes all of `pieces`, which are changed by that; `durable`: it is on the disk on return. Errors: as for prepare_write().
 Result<void> write(WritableDisk& disk, uint64_t offset, std::span<iovec> pieces, bool durable);
 Result<void> write(WritableDisk& disk, uint64_t offset, std::span<const std::byte> bytes, bool durable);

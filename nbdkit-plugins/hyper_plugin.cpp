@@ -230,7 +230,7 @@ Result<std::unique_ptr<Connection>> open_export(std::string name, bool read_only
     auto made = std::make_unique<Connection>();
     made->name = name.empty() ? TRY(service->catalog->default_name()) : std::move(name);
     if (service->writable) made->writable = TRY(service->writable->open(made->name));
-    made->source = made->writable ? made->writable->source()
+    made->source = made->writable ? source_of(made->writable)
                                   : TRY(service->catalog->open_export(made->name));
     if (read_only) made->writable = nullptr;
     return made;

@@ -28,7 +28,7 @@ Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& 
     auto exported = std::make_shared<Export>();
     exported->name = name.empty() ? TRY(catalog_.default_name()) : name;
     if (writing_) exported->writable = TRY(writable_.open(exported->name));
-    exported->source = exported->writable ? exported->writable->source() : TRY(catalog_.open_export(exported->name));
+    exported->source = exported->writable ? source_of(exported->writable) : TRY(catalog_.open_export(exported->name));
     exported->description = catalog_.describe(exported->name);
     exported->preferred_bytes = preferred_request_bytes(*exported->source);
     exported->contexts = {allocation_context(exported->source), depth_context(exported->source)};

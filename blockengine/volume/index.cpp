@@ -141,7 +141,7 @@ std::optional<BlockEntry> entry_of(rocksdb::Slice value) {
 tl::unexpected<Error> failed(const std::string& folder, std::string_view what, const rocksdb::Status& status) {
     if (status.IsIncomplete()) return fail(EAGAIN, "{}: {}: not in memory", folder, what);
     if (status.IsIOError() && status.ToString().find("lock") != std::string::npos)
-        return fail(EBUSY, "{}: {}: another process writes it", folder, what);
+        return fail(EBUSY, "{}: {}: {}", folder, what, status.ToString());
     if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kNoSpace)
         return fail(ENOSPC, "{}: {}: {}", folder, what, status.ToString());
     return fail(EIO, "{}: {}: {} (hyperctl volume repair rebuilds an index)", folder, what, status.ToString());
