@@ -41,7 +41,8 @@ Result<VolumeWriter::Pruned> VolumeWriter::prune(uint32_t number) {
     auto marks = TRY(PrunedMarks::open(paths_.pruned(), true));
     TRY(marks.mark(number));
     // A sign to readers, as a commit is: whoever lists the generations, or opens this one again, looks anew.
-    TRY(write_small_file(paths_.latest(), TRY(read_small_file(paths_.latest()))));
+    std::string newest = TRY(read_small_file(paths_.latest()));
+    TRY(write_small_file(paths_.latest(), newest));
     TRY(remove_pruned(number));
     return Pruned{TRY(punch_out())};
 }
