@@ -3,7 +3,7 @@
 # Random reads, writes, zeros, trims and flushes of any alignment agree with a model (tests/support/disk_fsx.py).
 # SEED and OPERATIONS may be given.
 . "$(dirname "$0")/lib.sh"
-need "$hypernbd" /usr/bin/python3 nbdcopy nbdkit
+need "$hypernbd" "$hyperctl" /usr/bin/python3 nbdcopy nbdkit
 /usr/bin/python3 -c 'import nbd' 2>/dev/null || skip "Python's libnbd module is missing"
 nbdkit --dump-plugin python >/dev/null 2>&1 || skip "nbdkit's python plugin is missing"
 
@@ -15,6 +15,22 @@ serve_hypernbd --rw disk.raw
 fsx "$(uri disk)"
 nbdcopy "$(uri disk)" - | cmp - disk.raw || die "the file and the export differ"
 ends_well
+
+claim "through hypernbd, on a volume; and the generation that is made of it holds it afterwards"
+truncate -s 9000001 empty.raw
+for block_size in 4K 64K; do
+    rm -rf disk.volume
+    "$hyperctl" volume create --block-size $block_size "$scratch/disk.volume" >/dev/null
+    "$hyperctl" sync empty.raw "$scratch/disk.volume" >/dev/null
+    serve_hypernbd --rw disk.volume
+    fsx "$(uri disk)"
+    nbdcopy "$(uri disk)" after.raw
+    ends_well
+    "$hyperctl" volume commit "$scratch/disk.volume" >/dev/null
+    "$hyperctl" export "$scratch/disk.volume@2" generation.raw
+    cmp after.raw generation.raw || die "the generation and the export differ"
+    rm generation.raw
+done
 
 claim "on a file in memory"
 [ -w /dev/shm ] || skip "there is no /dev/shm"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Volumes are written through hypernbd and nbdkit: into a draft, which survives a kill and becomes a generation.
 . "$(dirname "$0")/lib.sh"
-need "$hypernbd" "$hyperctl" qemu-io qemu-img nbdcopy
+need "$hypernbd" "$hyperctl" fio qemu-io qemu-img nbdcopy
 
 make_disk random first.raw
 "$hyperctl" sync --create first.raw "$scratch/disk.volume" >/dev/null
@@ -57,3 +57,9 @@ qemu-io -f raw second.raw -c 'write -P 0xee 3M 70000' >/dev/null
 qemu-img compare -q -f raw -F raw second.raw "$(uri disk)" || die "the draft differs"
 eventually "$hyperctl" volume commit "$scratch/disk.volume" >/dev/null 2>&1 || die "commit: $("$hyperctl" volume commit "$scratch/disk.volume" 2>&1)"
 [ "$("$hyperctl" root "$scratch/disk.volume@4")" = "$("$hyperctl" root -f raw second.raw)" ] || die "generation 4 differs"
+
+claim "fio verifies what it wrote to a volume"
+serve_hypernbd --rw disk.volume
+fio --name=verified --ioengine=nbd --uri="$(uri disk)" --rw=randwrite --bssplit=512/20:4k/50:64k/30 --iodepth=16 --size=4M \
+    --verify=crc32c --verify_fatal=1 --verify_state_save=0 >fio.log 2>&1 || die "fio: $(cat fio.log)"
+ends_well
