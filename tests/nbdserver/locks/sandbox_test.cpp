@@ -176,6 +176,12 @@ TEST(SandboxTest, only_the_folders_for_writing_are_written) {
                        if (fallocate(fd.get(), 0, 0, 100) != 0 && errno == EPERM) return 2;
                        if (open_error(folders.write.path("new"), O_WRONLY | O_CREAT) != 0) return 3;
                        if (unlink(folders.write.path("new").c_str()) != 0) return 4;
+                       // The index and the draft of a volume.
+                       std::string made = folders.write.path("made"), moved = folders.write.path("moved");
+                       if (mkdir(made.c_str(), 0700) != 0 || rename(made.c_str(), moved.c_str()) != 0 || rmdir(moved.c_str()) != 0)
+                           return 20;
+                       if (mkdir(folders.read.path("made").c_str(), 0700) == 0 || errno != EACCES) return 21;
+                       if (rename(folders.write.path("file").c_str(), folders.read.path("moved").c_str()) == 0) return 22;
                        if (open_error(folders.read.path("file"), O_WRONLY) != EACCES) return 5;
                        if (open_error(folders.read.path("new"), O_WRONLY | O_CREAT) != EACCES)
                            return 6;
@@ -377,7 +383,7 @@ TEST(SandboxTest, memory_never_becomes_code) {
 TEST(SandboxTest, other_calls_fail_and_the_process_goes_on) {
     EXPECT_EQ(in_sandbox({},
                          [] {
-                             if (mkdir("/tmp/hyper-sandbox-test", 0700) == 0 || errno != EPERM)
+                             if (symlink("/etc", "/tmp/hyper-sandbox-test") == 0 || errno != EPERM)
                                  return 1;
                              if (kill(getppid(), 0) == 0 || errno != EPERM) return 2;
                              if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 || errno != EPERM)
