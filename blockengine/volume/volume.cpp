@@ -65,15 +65,16 @@ Result<VolumeInfo> read_volume_info(const std::string& folder) {
         if (line.starts_with(field) && line.size() > field.size()) value = line.substr(field.size() + 1);
         rest.remove_prefix(std::min(end + 1, rest.size()));
         auto id = field == "id" ? parse_id(value) : std::nullopt;
-        auto number = field == "id" ? std::nullopt : parse_number(value);
-        bool good = field == "id" ? id.has_value() : number.has_value();
+        auto parsed = parse_number(value);
+        uint64_t number = parsed.value_or(0);
+        bool good = field == "id" ? id.has_value() : parsed.has_value();
         if (field == "block_bytes")
-            good = good && std::has_single_bit(*number) && *number >= block_bytes_min && *number <= block_bytes_max;
+            good = good && std::has_single_bit(number) && number >= block_bytes_min && number <= block_bytes_max;
         if (!good) return fail(EINVAL, "{}: {}: \"{}\" is not a value that it can have", path, field, value);
         if (field == "id") info.id = *id;
-        if (field == "block_bytes") info.options.block_bytes = static_cast<uint32_t>(*number);
-        if (field == "compress") info.options.compress = *number != 0;
-        if (field == "data_file_bytes_max") info.options.data_file_bytes_max = *number;
+        if (field == "block_bytes") info.options.block_bytes = static_cast<uint32_t>(number);
+        if (field == "compress") info.options.compress = number != 0;
+        if (field == "data_file_bytes_max") info.options.data_file_bytes_max = number;
     }
     return info;
 }
@@ -131,7 +132,8 @@ Result<std::shared_ptr<const Source>> Volume::open_generation(const Generation& 
 
 Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
     std::vector<BlockRuns> lists;
-    for (const auto& [number, json] : TRY(index_->generations())) {
+    for (const auto& generation : TRY(index_->generations())) {
+        uint32_t number = generation.first;
         if (number <= from || number > to) continue;
         BlockRuns& runs = lists.emplace_back();
         auto visited = index_->visit_runs(number, [&](uint32_t, std::span<const std::byte> bytes) -> Result<void> {

@@ -138,7 +138,7 @@ TEST_F(DirtyBitmaps, are_fetched_once_for_all_who_ask) {
     changes_->known["1"] = {{4096, 4096}};
     auto one = context("1"), other = context("1");
     std::vector<std::thread> threads;
-    for (int i = 0; i < 8; ++i) threads.emplace_back([&] { told(i % 2 == 0 ? *one : *other); });
+    for (int i = 0; i < 8; ++i) threads.emplace_back([&, i] { told(i % 2 == 0 ? *one : *other); });
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(changes_->asked, 1);
 }
