@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Volumes are written through hypernbd and nbdkit: into a draft, which survives a kill and becomes a generation.
 . "$(dirname "$0")/lib.sh"
-need "$hypernbd" "$hyperctl" fio qemu-io qemu-img nbdcopy
+need "$hypernbd" "$hyperctl" fio qemu-io qemu-img /usr/bin/python3
+
+/usr/bin/python3 -c 'import nbd' 2>/dev/null || skip "Python's libnbd module is missing"
 
 make_disk random first.raw
 "$hyperctl" sync --create first.raw "$scratch/disk.volume" >/dev/null
@@ -30,10 +32,19 @@ qemu-img compare -q -f raw -F raw first.raw "$(uri disk@1)" || die "generation 1
 eventually eval '! ls -d disk.volume/overlay-* 2>/dev/null' || die "the overlay is still there"
 
 claim "another writer is told who writes while a client has the draft open"
-nbdcopy "$(uri disk)" - >/dev/null
-qemu-io -f raw "$(uri disk)" -c 'sleep 3000' >/dev/null &
+mkfifo leave
+/usr/bin/python3 - "$(uri disk)" >holds.log <<'PYTHON' &
+import nbd, sys
+client = nbd.NBD()
+client.connect_uri(sys.argv[1])
+print("holds", flush=True)
+open("leave").read()
+PYTHON
 holder=$!
-eventually eval '! "$hyperctl" volume commit "$scratch/disk.volume" 2>busy.log' && grep -q "hypernbd (process $server)" busy.log || die "commit: $(cat busy.log)"
+eventually grep -q holds holds.log || die "nobody holds the draft: $(log)"
+"$hyperctl" volume commit "$scratch/disk.volume" 2>busy.log && die "it was committed"
+grep -q "hypernbd (process $server)" busy.log || die "commit: $(cat busy.log)"
+: >leave
 wait "$holder"
 
 claim "a draft becomes a generation"
