@@ -10,12 +10,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "blockengine/base/bytes.h"
 #include "blockengine/base/result.h"
 #include "blockengine/file.h"
 
 namespace hyper {
 
-using Bytes = std::vector<std::byte>;
 
 // The key offset of the unit that is stored compressed at `offset`.
 inline uint64_t unpacked_key(uint64_t offset) { return offset | uint64_t{1} << 63; }

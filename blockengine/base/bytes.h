@@ -9,8 +9,11 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace hyper {
+
+using Bytes = std::vector<std::byte>;
 
 static_assert(std::endian::native == std::endian::little, "written and tested on little-endian hosts");
 

@@ -9,6 +9,7 @@ LAYERS = [
     ["blockengine/base"],
     ["blockengine"],
     ["blockengine/volume"],
+    ["providers"],
     ["convert"],
     ["catalog"],
     ["nbdserver/locks", "nbdserver/watch"],
