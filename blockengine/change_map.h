@@ -29,6 +29,8 @@ class ChangeMap {
     // Where this state may differ from that one: a short name, or a change id. Ascending, within the disk; more than what differs, never
     // less. nullopt for a state that is not known, not any more, or not the one that the id means.
     virtual Result<std::optional<std::vector<ChangedRun>>> changed_since(std::string_view state) const = 0;
+    // Told when a generation of this state is committed: later states will be compared with this one, no more with those before.
+    virtual void kept() const {}
 };
 
 }  // namespace hyper

@@ -8,7 +8,8 @@
  *     change id    what a snapshot is called by whoever wants to know later what changed since
  *
  * Threads. Every callback may be called from any thread, and several at once, on one connection or snapshot too; but close() and
- * release() come when nothing else is under way on theirs, and are the last. A callback may block until its call's deadline.
+ * release() come when nothing else is under way on theirs, and are the last; when they returned, no thread of theirs runs the module's code
+ * any more, which may be unmapped then. A callback may block until its call's deadline.
  * A provider that does not keep to it loses its caller: the host goes on without the answer, and counts the call as failed.
  *
  * Failures. A callback that can fail gives 0 or what kind of failure it was, and says in the hyper_error what was attempted, on what,

@@ -63,6 +63,7 @@ class Sync {
                                                 .time = options_.time != 0 ? options_.time : now,
                                                 .origin = origin_,
                                                 .draft_id = ""}));
+        if (source_.changes) source_.changes->kept();
         if (report.compared_all) TRY(forget(std::string(lost_blocks_name)));
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
         return report;
