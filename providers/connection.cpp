@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <random>
 #include <thread>
 
@@ -78,6 +79,13 @@ std::string shown_uri(std::string_view uri) {
     return shown;
 }
 
+std::chrono::milliseconds Connection::call_limit() {
+    const char* text = ::getenv("HYPER_REMOTE_TIMEOUT");
+    double seconds = text == nullptr ? 0 : std::strtod(text, nullptr);
+    return seconds > 0 && seconds < 1e6 ? std::chrono::milliseconds(std::max<int64_t>(static_cast<int64_t>(seconds * 1000), 1))
+                                        : std::chrono::milliseconds(30'000);
+}
+
 Result<std::shared_ptr<const Connection>> Connection::open(std::shared_ptr<const Module> module, const std::string& uri,
                                                            const ProviderOptions& options) {
     struct State {
@@ -90,7 +98,7 @@ Result<std::shared_ptr<const Connection>> Connection::open(std::shared_ptr<const
         bool has_disk = false;
     };
     std::shared_ptr<Connection> connection(new Connection(module, shown_uri(uri)));
-    auto deadline = Clock::now() + call_limit;
+    auto deadline = Clock::now() + call_limit();
     auto state = std::make_shared<State>(deadline, uri, options, module);
     TRY(perform<State>(
         state, deadline, connection->name_, "open",
@@ -122,7 +130,7 @@ Result<std::vector<FoundRemoteDisk>> Connection::list() const {
         std::shared_ptr<const Connection> connection;
         std::vector<FoundRemoteDisk> disks;
     };
-    auto deadline = Clock::now() + call_limit;
+    auto deadline = Clock::now() + call_limit();
     auto state = std::make_shared<State>(deadline, shared_from_this());
     TRY(perform<State>(state, deadline, name_, "list disks", [](State& mine) {
         auto found = [](void* opaque, const hyper_disk* disk) {
@@ -143,7 +151,7 @@ Result<std::vector<CheckFinding>> Connection::check(const std::optional<std::str
         std::vector<CheckFinding> findings;
     };
     if (module_->table().check == nullptr) return fail(ENOTSUP, "provider {}: has no check", module_->name());
-    auto deadline = Clock::now() + call_limit;
+    auto deadline = Clock::now() + call_limit();
     auto state = std::make_shared<State>(deadline, shared_from_this(), disk);
     TRY(perform<State>(state, deadline, name_, "check", [](State& mine) {
         auto finding = [](void* opaque, hyper_verdict verdict, const char* what, const char* text) {
@@ -162,7 +170,7 @@ Result<std::shared_ptr<ProviderSnapshot>> Connection::take_snapshot(const Snapsh
         SnapshotWish wish;
         void* handle = nullptr;
     };
-    auto deadline = Clock::now() + snapshot_limit;
+    auto deadline = Clock::now() + snapshot_limit();
     std::minstd_rand draw(std::random_device{}());
     for (unsigned tries = 0;; ++tries) {
         auto state = std::make_shared<State>(deadline, shared_from_this(), wish);
@@ -193,7 +201,7 @@ Result<void> Connection::clean(const std::string& kind, const std::string& id) c
         std::string kind, id;
     };
     if (module_->table().clean == nullptr) return fail(ENOTSUP, "provider {}: cleans nothing up", module_->name());
-    auto deadline = Clock::now() + call_limit;
+    auto deadline = Clock::now() + call_limit();
     auto state = std::make_shared<State>(deadline, shared_from_this(), kind, id);
     return perform<State>(state, deadline, name_, "clean up", [](State& mine) {
         return mine.connection->module_->table().clean(mine.connection->handle_, &mine.call.call, mine.kind.c_str(), mine.id.c_str(),
@@ -203,7 +211,7 @@ Result<void> Connection::clean(const std::string& kind, const std::string& id) c
 
 ProviderSnapshot::~ProviderSnapshot() {
     Callers::instance().post([connection = connection_, handle = handle_, outcome = outcome_.load()] {
-        Call call(Clock::now() + Connection::snapshot_limit);
+        Call call(Clock::now() + Connection::snapshot_limit());
         connection->module_->table().release(handle, &call.call, outcome);
     });
 }
@@ -230,7 +238,7 @@ Result<std::vector<RemoteExtent>> ProviderSnapshot::page(Pager pager, const char
         std::array<hyper_extent, extents_max> extents;
         size_t count = extents_max;
     };
-    auto deadline = Clock::now() + Connection::call_limit;
+    auto deadline = Clock::now() + Connection::call_limit();
     auto state = std::make_shared<State>(deadline, shared_from_this());
     TRY(perform<State>(state, deadline, connection_->name(), what, [=](State& mine) {
         return pager(mine.snapshot->handle_, &mine.call.call, disk, offset, length, mine.extents.data(), &mine.count, &mine.call.error);
@@ -272,7 +280,7 @@ Result<void> ProviderSnapshot::companions(const std::function<bool(const std::st
     };
     auto ask = connection_->module_->table().companions;
     if (ask == nullptr) return {};
-    auto deadline = Clock::now() + Connection::call_limit;
+    auto deadline = Clock::now() + Connection::call_limit();
     auto state = std::make_shared<State>(deadline, shared_from_this());
     TRY(perform<State>(state, deadline, connection_->name(), "ask for what belongs to the disks", [ask](State& mine) {
         auto keep = [](void* opaque, const char* name, const void* bytes, size_t length) {

@@ -85,9 +85,10 @@ class ProviderSnapshot : public std::enable_shared_from_this<ProviderSnapshot> {
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
     using Clock = Callers::Clock;
-    // Of one call; taking a snapshot may take longer.
-    static constexpr auto call_limit = std::chrono::seconds(30);
-    static constexpr auto snapshot_limit = std::chrono::minutes(5);
+    // For one call: $HYPER_REMOTE_TIMEOUT seconds, or 30.
+    static std::chrono::milliseconds call_limit();
+    // Taking and releasing a snapshot, which may wait for a guest, take up to ten times as long.
+    static std::chrono::milliseconds snapshot_limit() { return 10 * call_limit(); }
 
     // Errors: those of the provider; EIO where it did not answer in time.
     static Result<std::shared_ptr<const Connection>> open(std::shared_ptr<const Module> module, const std::string& uri,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
@@ -20,10 +19,12 @@ namespace {
 constexpr uint32_t request_bytes_usual = 1 << 20, request_bytes_most = 32 << 20, requests_usual = 64;
 constexpr auto backoff_min = 50ms, backoff_max = 5000ms;
 
-// "s3://bucket" of "s3://bucket/key?endpoint=..": what fails together.
+// "s3://bucket" of "s3://bucket/key": what fails together. All of the URI where it names no host.
 std::string endpoint_of(const std::string& uri) {
     size_t authority = uri.find("://");
-    return authority == std::string::npos ? uri : shown_uri(uri.substr(0, uri.find('/', authority + 3)));
+    if (authority == std::string::npos) return uri;
+    size_t path = uri.find('/', authority + 3);
+    return path == authority + 3 ? uri : shown_uri(uri.substr(0, path));
 }
 
 bool may_pass(hyper_failure failure) { return failure == HYPER_RETRY_LATER || failure == HYPER_LOG_IN_AGAIN; }
@@ -32,12 +33,8 @@ bool may_pass(hyper_failure failure) { return failure == HYPER_RETRY_LATER || fa
 
 RemoteLimits RemoteLimits::of_process() {
     RemoteLimits limits;
-    const char* text = ::getenv("HYPER_REMOTE_TIMEOUT");
-    double seconds = text == nullptr ? 0 : std::strtod(text, nullptr);
-    if (seconds > 0 && seconds < 1e6) {
-        limits.request = std::chrono::milliseconds(std::max<int64_t>(static_cast<int64_t>(seconds * 1000), 1));
-        limits.attempt = std::max(limits.request / 3, 1ms);
-    }
+    limits.request = Connection::call_limit();
+    limits.attempt = std::max(limits.request / 3, 1ms);
     return limits;
 }
 
@@ -257,7 +254,13 @@ void RemoteDisk::finish(const std::shared_ptr<Request>& request, Result<std::sha
         requests_.erase(request->at);
         done = std::move(request->done);
     }
-    if (!result) log_warning("{}", result.error().message);
+    // One line for many requests that fail one after the other.
+    if (result)
+        complained_ = false;
+    else if (!complained_.exchange(true))
+        log_warning("{}", result.error().message);
+    else
+        log_debug("{}", result.error().message);
     done(std::move(result));
 }
 

@@ -8,6 +8,7 @@
 // requests; they go on there if it has the same identity, and otherwise this state is gone.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <list>
 #include <memory>
@@ -26,7 +27,7 @@ namespace hyper {
 struct RemoteLimits {
     std::chrono::milliseconds attempt{10'000}, request{30'000};
     unsigned attempts_max = 8;
-    // The defaults, but $HYPER_REMOTE_TIMEOUT seconds for a request, and a third of it for an attempt, where that is set.
+    // Connection::call_limit() for a request, a third of it for an attempt.
     static RemoteLimits of_process();
 };
 
@@ -85,6 +86,8 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     const RemoteLimits limits_;
     RemoteDiskFacts facts_;
     std::shared_ptr<Breaker> breaker_;
+
+    mutable std::atomic<bool> complained_ = false;  // since a request last succeeded
 
     mutable std::mutex mutex_;
     mutable std::shared_ptr<ProviderSnapshot> snapshot_;  // guarded by mutex_
