@@ -14,10 +14,9 @@
 #include "blockengine/base/result.h"
 #include "providers/callers.h"
 #include "providers/module.h"
+#include "providers/registry.h"
 
 namespace hyper {
-
-using ProviderOptions = std::vector<std::pair<std::string, std::string>>;
 
 struct FoundRemoteDisk {
     std::string name, detail;

@@ -153,6 +153,21 @@ Result<void> Registry::unload(const std::string& name) {
     return {};
 }
 
+Result<void> Registry::set(std::string_view setting) {
+    size_t dot = setting.find('.'), equals = setting.find('=');
+    if (dot == std::string_view::npos || dot == 0 || equals == std::string_view::npos || equals <= dot + 1)
+        return fail(EINVAL, "\"{}\": is not NAME.KEY=VALUE", setting.substr(0, equals));
+    std::lock_guard lock(mutex_);
+    settings_[std::string(setting.substr(0, dot))].emplace_back(setting.substr(dot + 1, equals - dot - 1), setting.substr(equals + 1));
+    return {};
+}
+
+ProviderOptions Registry::settings_of(const std::string& provider) {
+    std::lock_guard lock(mutex_);
+    auto at = settings_.find(provider);
+    return at == settings_.end() ? ProviderOptions() : at->second;
+}
+
 std::vector<Registry::Found> Registry::all() {
     std::lock_guard lock(mutex_);
     look();

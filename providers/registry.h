@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "blockengine/base/result.h"
@@ -14,6 +15,8 @@
 #include "providers/module.h"
 
 namespace hyper {
+
+using ProviderOptions = std::vector<std::pair<std::string, std::string>>;
 
 // Thread-safe. Modules are found in the folders of $HYPER_PROVIDERS (with ":" between), else in that of the installation, as
 // hyper-provider-NAME.so; the first folder that has a name counts. They are loaded when first needed.
@@ -43,6 +46,10 @@ class Registry {
     };
     std::vector<Found> all();
 
+    // "s3.endpoint=https://...": an option for all connections of a provider. Errors: EINVAL for another shape.
+    Result<void> set(std::string_view setting);
+    ProviderOptions settings_of(const std::string& provider);
+
     Ledger& ledger() { return ledger_; }
 
   private:
@@ -68,6 +75,7 @@ class Registry {
     const std::vector<std::string> folders_;
     Ledger ledger_;
     std::mutex mutex_;
+    std::map<std::string, ProviderOptions> settings_;    // guarded by mutex_; by provider
     std::map<std::string, Entry, std::less<>> entries_;  // guarded by mutex_; by name
 };
 

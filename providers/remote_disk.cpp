@@ -76,7 +76,9 @@ Result<std::shared_ptr<RemoteDisk>> RemoteDisk::open(const std::string& uri, con
 
 Result<void> RemoteDisk::connect() {
     auto module = TRY(Registry::instance().for_scheme(uri_scheme(uri_)));
-    auto connection = TRY(Connection::open(module, uri_, wish_.options));
+    ProviderOptions options = Registry::instance().settings_of(module->name());
+    options.insert(options.end(), wish_.options.begin(), wish_.options.end());
+    auto connection = TRY(Connection::open(module, uri_, options));
     if (!connection->disk())
         return fail(EINVAL, "{}: means no single disk (hyperctl provider disks {} lists what is there)", name_, name_);
     SnapshotWish taken{{*connection->disk()}, wish_.track, {}};

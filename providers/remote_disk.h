@@ -32,7 +32,7 @@ struct RemoteLimits {
 };
 
 struct RemoteWish {
-    ProviderOptions options;
+    ProviderOptions options;  // besides those of Registry::settings_of()
     bool track = false;      // a later state will be compared with this one
     std::string since;       // the change id to be compared with; empty: none
 };

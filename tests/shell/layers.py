@@ -31,7 +31,7 @@ PLACES = {
     r"seccomp\.h": ["nbdserver/locks/sandbox"],
     r"toml\+\+/.*": ["nbdserver/locks/rules"],
     r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
-    r"nlohmann/.*": ["blockengine/volume/", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"nlohmann/.*": ["blockengine/volume/", "providers/ledger", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
     r"libnbd\.h": ["providers/nbd/", "tools/hyperctl/nbd_reader", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],

@@ -17,9 +17,9 @@ using Json = nlohmann::ordered_json;
 enum ExitCode {
     exit_ok = 0,
     exit_error = 1,
-    exit_check_errors = 2,    // check: errors were found
-    exit_check_warnings = 3,  // check: only warnings were
-    exit_partial = 3,         // list: some disks cannot be served; trace replay: some requests failed
+    exit_check_errors = 2,    // check, provider check: errors were found
+    exit_check_warnings = 3,  // likewise: only warnings were
+    exit_partial = 3,         // list, provider list: some cannot be served or used; cleanup: something is left; trace replay: some requests failed
     exit_corrupt = 2,         // volume verify, repair: something is not what was stored
     exit_could_not_tell = 3,  // volume verify, repair: something could not be read; also any error of verify
     exit_differs = 1,         // compare
@@ -33,6 +33,7 @@ struct Command {
     int code_of_error = exit_error;
 };
 
+void add_cleanup(CLI::App& app, Command& chosen);
 void add_list(CLI::App& app, Command& chosen);
 void add_info(CLI::App& app, Command& chosen);
 void add_map(CLI::App& app, Command& chosen);
@@ -41,11 +42,15 @@ void add_compare(CLI::App& app, Command& chosen);
 void add_export(CLI::App& app, Command& chosen);
 // export list, show and close, below the command `export`.
 void add_export_admin(CLI::App& export_command, Command& chosen);
+void add_provider(CLI::App& app, Command& chosen);
 void add_root(CLI::App& app, Command& chosen);
 void add_sync(CLI::App& app, Command& chosen);
 void add_trace(CLI::App& app, Command& chosen);
 // create, list, log, ... below the command `volume`.
 void add_volume(CLI::App& app, Command& chosen);
+
+// Adds --provider NAME.KEY=VALUE, for commands that may meet a disk of a provider.
+void add_provider_settings(CLI::App& command);
 
 // Prints it for programs; bytes that are not UTF-8 are replaced.
 void print_json(const Json& json);

@@ -5,6 +5,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include "providers/callers.h"
+#include "providers/connection.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/table.h"
 
@@ -37,12 +39,14 @@ int main_of(int argc, char** argv) {
     app.require_subcommand(1);
     app.fallthrough(false);
     Command chosen;
+    add_cleanup(app, chosen);
     add_list(app, chosen);
     add_info(app, chosen);
     add_map(app, chosen);
     add_check(app, chosen);
     add_compare(app, chosen);
     add_export(app, chosen);
+    add_provider(app, chosen);
     add_root(app, chosen);
     add_sync(app, chosen);
     add_trace(app, chosen);
@@ -61,6 +65,8 @@ int main_of(int argc, char** argv) {
     if (!code && interrupted()) return report("interrupted", exit_interrupted);
     if (!code) return report(code.error().message, chosen.code_of_error);
     if (std::fflush(stdout) != 0) return report("cannot write to standard output", chosen.code_of_error);
+    // Releases snapshots: what is not released now stays in the ledger.
+    Callers::instance().drain(Callers::Clock::now() + Connection::snapshot_limit());
     return *code;
 }
 
