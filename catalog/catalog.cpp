@@ -6,6 +6,7 @@
 
 #include "blockengine/base/log.h"
 #include "blockengine/volume/volume.h"
+#include "convert/remote/remote.h"
 #include "convert/volume/volume.h"
 
 namespace hyper {
@@ -231,6 +232,7 @@ Result<std::optional<Catalog::RawFile>> Catalog::raw_file(std::string_view name)
     auto target = TRY(find_target_anew(name));
     if (!target || !target->state.image.problem.empty()) return std::nullopt;
     const FoundImage& image = target->state.image;
+    if (is_remote(image.path)) return std::nullopt;
     auto facts = TRY(images_.facts(image.path, options_of(target->state)));
     if (facts.format != Format::raw) return std::nullopt;
     return RawFile{image.path, name == image.name};

@@ -13,6 +13,7 @@
 #include "blockengine/base/log.h"
 #include "blockengine/volume/volume.h"
 #include "convert/format.h"
+#include "convert/remote/remote.h"
 
 namespace hyper {
 
@@ -129,6 +130,11 @@ Result<std::vector<FoundImage>> scan_directory(const std::string& spec) {
 }  // namespace
 
 Result<std::vector<FoundImage>> scan_spec(const std::string& spec) {
+    if (is_remote(spec)) {
+        std::string remote_name = name_of_remote(spec);
+        if (!presentable(remote_name)) return fail(EINVAL, "{:?}: its name has control characters, is not UTF-8 or is too long", remote_name);
+        return std::vector<FoundImage>{{std::move(remote_name), spec, "", ""}};
+    }
     std::error_code error;
     fs::file_status status = fs::status(spec, error);
     if (!fs::exists(status)) {

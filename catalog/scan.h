@@ -23,7 +23,7 @@ struct FoundImage {
 inline constexpr int scan_depth_max = 16;
 inline constexpr size_t scan_entries_max = 100'000;
 
-// The images that `spec` means: itself where it is a file or block device; all in it where it is a directory.
+// The images that `spec` means: itself where it is a file, block device or a provider's URI; all in it where it is a directory.
 // In a directory only files with a suffix of convert/format.h count; hidden ones, links to directories, links that
 // lead out of it, and extents of VMDKs do not. Errors: ENOENT and such from the system.
 Result<std::vector<FoundImage>> scan_spec(const std::string& spec);

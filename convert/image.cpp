@@ -17,6 +17,7 @@
 #include "convert/opening.h"
 #include "convert/qcow2/qcow2.h"
 #include "convert/raw/raw.h"
+#include "convert/remote/remote.h"
 #include "convert/vhd/vhd.h"
 #include "convert/vhdx/vhdx.h"
 #include "convert/vmdk/vmdk.h"
@@ -139,6 +140,7 @@ Result<void> Opening::hold_tables(const File& file, uint64_t bytes) {
 }
 
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path, const OpenOptions& options) {
+    if (is_remote(path)) return open_remote(engine, path, options);
     if (is_volume(path) && options.format.value_or(Format::volume) == Format::volume) return open_volume(engine, path, options);
     return open_image(engine, TRY(File::open(path, engine.io())), options);
 }

@@ -14,6 +14,7 @@
 #include "blockengine/source.h"
 #include "convert/format.h"
 #include "convert/identity.h"
+#include "providers/remote_wish.h"
 
 namespace hyper {
 
@@ -66,11 +67,14 @@ struct OpenOptions {
     std::string snapshot;
     // Where images may refer to, besides their own folder.
     std::vector<std::string> allowed_dirs;
+    // For a disk of a provider.
+    RemoteWish remote{};
 };
 
 // `engine` must outlive the image. Errors: ENOENT and such from the system; EINVAL for a damaged or hostile image,
 // ENOTSUP for a feature that is not read here, EPERM for a reference to a place that is not allowed, ELOOP for a chain
 // that loops or is too long. Messages name file, field and value.
+// `path` may be a provider's URI, too.
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path,
                                                 const OpenOptions& options = {});
 // Likewise for a file that is open already, as a far one is; what a far image refers to is not followed: EPERM.

@@ -12,7 +12,9 @@
 
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
+#include "convert/remote/remote.h"
 #include "fusefs/mount.h"
+#include "providers/connection.h"
 
 namespace {
 
@@ -80,7 +82,7 @@ int serve_in_background(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    std::vector<std::string> places, allowed, mount_options;
+    std::vector<std::string> places, allowed, mount_options, settings;
     std::string format;
     CLI::App app("Offers disk images as files on a mount, in every format, without a copy.");
     app.set_version_flag("-V,--version", "hyperfs " HYPER_VERSION);
@@ -94,8 +96,11 @@ int main(int argc, char** argv) {
     app.add_option("--allow", allowed, "Images may refer to files in this folder too")
         ->type_name("DIR")
         ->allow_extra_args(false);
+    app.add_option("--provider", settings, "An option of a provider: s3.endpoint=https://...")
+        ->type_name("NAME.KEY=VALUE")
+        ->allow_extra_args(false);
     app.add_option("-o", mount_options, "Mount option: allow_other")->allow_extra_args(false);
-    app.add_option("places", places, "Image files or folders of images, then the mount point")
+    app.add_option("places", places, "Image files, folders of images, volumes, or URIs of providers, then the mount point")
         ->type_name("SPEC... MOUNTPOINT")
         ->expected(2, 1 << 16)
         ->required();
@@ -111,6 +116,12 @@ int main(int argc, char** argv) {
             return exit_usage;
         }
     }
+    for (const std::string& setting : settings) {
+        if (auto set = hyper::Registry::instance().set(setting); !set) {
+            fail("--provider " + set.error().message);
+            return exit_usage;
+        }
+    }
     for (const std::string& option : mount_options) {
         if (option != "allow_other") {
             fail("-o " + option + ": not known here (try allow_other)");
@@ -122,6 +133,8 @@ int main(int argc, char** argv) {
         options.catalog.open.allowed_dirs.push_back(absolute(dir));
     options.mount.mount_point = absolute(places.back());
     places.pop_back();
-    for (const std::string& spec : places) options.specs.push_back(absolute(spec));
-    return options.foreground ? serve(options, [] {}) : serve_in_background(options);
+    for (const std::string& spec : places) options.specs.push_back(hyper::is_remote(spec) ? spec : absolute(spec));
+    int code = options.foreground ? serve(options, [] {}) : serve_in_background(options);
+    hyper::end_providers();
+    return code;
 }

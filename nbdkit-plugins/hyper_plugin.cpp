@@ -25,6 +25,8 @@
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
 #include "catalog/writable_disks.h"
+#include "convert/remote/remote.h"
+#include "providers/connection.h"
 
 namespace hyper {
 
@@ -124,7 +126,14 @@ std::optional<int> parse_thread_model(std::string_view name) {
 int config(const char* key_text, const char* value) {
     std::string_view key = key_text;
     std::string path;
-    if (key == "source") {
+    if (key == "source" && is_remote(value)) {
+        settings.specs.emplace_back(value);
+    } else if (key == "provider") {
+        if (auto set = Registry::instance().set(value); !set) {
+            nbdkit_error("provider=%s", set.error().message.c_str());
+            return -1;
+        }
+    } else if (key == "source") {
         if (!absolute(value, path)) return -1;
         settings.specs.push_back(path);
     } else if (key == "allow") {
@@ -173,6 +182,8 @@ int config_complete() {
 }
 
 int get_ready() {
+    // What is far away is read by threads, which a fork does not take along: it is opened after_fork().
+    if (std::ranges::any_of(settings.specs, is_remote)) return 0;
     Engine engine(make_pread_io(), 0);
     auto catalog = Catalog::open(engine, settings.specs, settings.catalog);
     if (!catalog) return report(catalog.error());
@@ -197,6 +208,7 @@ int after_fork() {
 
 void cleanup() {
     service.reset();
+    end_providers();
 }
 
 void dump_plugin() {
@@ -342,12 +354,13 @@ nbdkit_plugin make_plugin() {
     plugin.config = config;
     plugin.config_complete = config_complete;
     plugin.config_help =
-        "[source=]SPEC ...     (required) an image file, or a directory of images\n"
+        "[source=]SPEC ...     (required) an image file, a directory of images, a volume, or a provider's URI\n"
         "format=FORMAT         of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file "
         "name)\n"
         "cluster_size=SIZE     of qcow2 exports (default: 64K)\n"
         "rw=BOOL               raw images and volumes can be written (default: false)\n"
         "commit=WHEN           make a generation of what was written to a volume: by-hand or on-close (default: by-hand)\n"
+        "provider=NAME.KEY=VALUE  an option of a provider\n"
         "allow=DIR             images may refer to files in DIR too, besides their own folder\n"
         "thread_model=MODEL    parallel or serialize_requests (default: what is safe here)";
     plugin.magic_config_key = "source";

@@ -17,6 +17,7 @@
 
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
+#include "convert/remote/remote.h"
 #include "nbdserver/catalog_directory.h"
 #include "nbdserver/locks/listen.h"
 #include "nbdserver/locks/notify.h"
@@ -24,6 +25,7 @@
 #include "nbdserver/server.h"
 #include "nbdserver/takeover.h"
 #include "nbdserver/watch/control.h"
+#include "providers/connection.h"
 
 namespace {
 
@@ -128,6 +130,7 @@ hyper::SandboxPaths needed_paths(const Options& options) {
     hyper::SandboxPaths paths;
     auto& images = options.writing ? paths.write : paths.read;
     for (const std::string& spec : options.specs) {
+        if (hyper::is_remote(spec)) continue;
         images.push_back(place_of(spec));
         // A link may lead to another file later.
         paths.read.push_back(place_of(std::filesystem::absolute(spec).parent_path()));
@@ -174,7 +177,11 @@ int serve(const Options& options) {
     // The control socket's folder, which it could not make any more.
     if (!options.control.empty())
         ::mkdir(std::filesystem::absolute(options.control).parent_path().c_str(), S_IRWXU);
-    if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
+    // Providers reach out to the network, and other builds of theirs may be loaded at any time.
+    bool confined_here = std::ranges::none_of(options.specs, hyper::is_remote);
+    if (!confined_here) hyper::log_info("disks of providers are served, so this process is not confined");
+    if (confined_here)
+        if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
     // Not sooner: the index of a volume starts threads, and only what is started after that is confined.
     for (const hyper::Disk& disk : (*catalog)->disks())
         if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
@@ -202,7 +209,8 @@ int serve(const Options& options) {
     // Local clients are known by their user, all others by TLS.
     auto local = std::make_shared<hyper::nbd::Door>(directory, locks->rules, nullptr);
     auto remote = std::make_shared<hyper::nbd::Door>(directory, locks->rules, locks->credentials);
-    if (auto confined = hyper::confine_calls(); !confined) return fail(confined.error().message);
+    if (confined_here)
+        if (auto confined = hyper::confine_calls(); !confined) return fail(confined.error().message);
     if (takeover) {
         if (auto begun = takeover->begin(*directory); !begun) return fail(begun.error().message);
         own_paths(options, *listeners, *offer_listener);
@@ -258,7 +266,7 @@ int serve(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    std::vector<std::string> allowed;
+    std::vector<std::string> allowed, settings;
     std::string format;
     CLI::App app("Serves disk images as NBD exports, in every format, without a copy.");
     auto many = [&](const char* name, std::vector<std::string>& into, const char* text, const char* type) {
@@ -285,8 +293,9 @@ int main(int argc, char** argv) {
     app.add_option("--format", format, "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
     app.add_option("--cluster-size", options.catalog.cluster_bytes, "Cluster size of qcow2 exports (default: 64k)")
         ->transform(CLI::AsSizeValue(false));
+    many("--provider", settings, "An option of a provider: s3.endpoint=https://...", "NAME.KEY=VALUE");
     many("--allow", allowed, "Images may refer to files in this folder too", "DIR");
-    app.add_option("specs", options.specs, "Image files or folders of images")->type_name("SPEC...")->required();
+    app.add_option("specs", options.specs, "Image files, folders of images, volumes, or URIs of providers")->type_name("SPEC...")->required();
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -299,6 +308,14 @@ int main(int argc, char** argv) {
             return exit_usage;
         }
     }
+    for (const std::string& setting : settings) {
+        if (auto set = hyper::Registry::instance().set(setting); !set) {
+            fail("--provider " + set.error().message);
+            return exit_usage;
+        }
+    }
     options.catalog.open.allowed_dirs = allowed;
-    return serve(options);
+    int code = serve(options);
+    hyper::end_providers();
+    return code;
 }

@@ -67,6 +67,8 @@ Result<void> perform(const std::shared_ptr<State>& state, Clock::time_point dead
 
 }  // namespace
 
+void end_providers() { Callers::instance().drain(Clock::now() + Connection::snapshot_limit()); }
+
 std::string shown_uri(std::string_view uri) {
     std::string shown(uri.substr(0, uri.find_first_of("?#")));
     size_t authority = shown.find("://");

@@ -117,6 +117,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::optional<std::string> disk_;
 };
 
+// To be called before the process ends, when nothing of providers is used any more: waits until snapshots are released and connections
+// closed. What cannot be done in time stays in the ledger.
+void end_providers();
+
 // A URI as it may be shown: no password, no query.
 std::string shown_uri(std::string_view uri);
 

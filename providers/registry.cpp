@@ -142,6 +142,23 @@ Result<std::shared_ptr<const Module>> Registry::load(const std::string& path) {
     return module;
 }
 
+Result<std::shared_ptr<const Module>> Registry::reload(const std::string& name) {
+    {
+        std::lock_guard lock(mutex_);
+        look();
+        if (auto at = entries_.find(name); at != entries_.end()) {
+            at->second.unloaded = false;
+            at->second.problem.clear();
+            if (at->second.stamp != stamp_of(at->second.path)) at->second.stamp = {};
+        }
+    }
+    auto module = TRY(for_name(name));
+    std::lock_guard lock(mutex_);
+    const Entry& entry = entries_.find(name)->second;
+    if (!entry.problem.empty()) return fail(EINVAL, "{}; the build before it stays", entry.problem);
+    return module;
+}
+
 Result<void> Registry::unload(const std::string& name) {
     std::lock_guard lock(mutex_);
     look();

@@ -7,16 +7,14 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "blockengine/base/result.h"
 #include "providers/ledger.h"
 #include "providers/module.h"
+#include "providers/remote_wish.h"
 
 namespace hyper {
-
-using ProviderOptions = std::vector<std::pair<std::string, std::string>>;
 
 // Thread-safe. Modules are found in the folders of $HYPER_PROVIDERS (with ":" between), else in that of the installation, as
 // hyper-provider-NAME.so; the first folder that has a name counts. They are loaded when first needed.
@@ -34,7 +32,9 @@ class Registry {
     Result<std::shared_ptr<const Module>> for_name(const std::string& name);
     // A module from a file elsewhere, instead of that of its name. Errors: those of Module::load(), and then nothing has changed.
     Result<std::shared_ptr<const Module>> load(const std::string& path);
-    // Forgets it until it is asked for again by load().
+    // Looks at its file anew, also where it was unloaded. Errors: those of for_name(), and why another build is refused.
+    Result<std::shared_ptr<const Module>> reload(const std::string& name);
+    // Nobody new gets it until it is loaded again.
     Result<void> unload(const std::string& name);
 
     // One a name, loaded or not; with why not.

@@ -21,6 +21,7 @@
 #include "blockengine/remote.h"
 #include "providers/breaker.h"
 #include "providers/connection.h"
+#include "providers/remote_wish.h"
 
 namespace hyper {
 
@@ -29,12 +30,6 @@ struct RemoteLimits {
     unsigned attempts_max = 8;
     // Connection::call_limit() for a request, a third of it for an attempt.
     static RemoteLimits of_process();
-};
-
-struct RemoteWish {
-    ProviderOptions options;  // besides those of Registry::settings_of()
-    bool track = false;      // a later state will be compared with this one
-    std::string since;       // the change id to be compared with; empty: none
 };
 
 // Thread-safe.

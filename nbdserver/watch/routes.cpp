@@ -4,11 +4,13 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "nbdserver/watch/prometheus.h"
+#include "providers/registry.h"
 
 namespace hyper::watch {
 
@@ -144,6 +146,26 @@ Answer close_client(const std::string& text, Registry& registry) {
     return json_answer({{"closed", 1}});
 }
 
+Answer provider_answer(const Result<std::shared_ptr<const Module>>& module) {
+    if (!module) return error_answer(module.error().code == ENOENT ? 404 : 422, module.error().message);
+    return json_answer({{"name", (*module)->name()}, {"version", (*module)->table().version}});
+}
+
+// `what` is NAME, NAME/reload or FILE/load.
+Answer change_provider(const std::string& method, std::string what) {
+    auto cut = [&](std::string_view action) {
+        if (!what.ends_with(action)) return false;
+        what.resize(what.size() - action.size());
+        return true;
+    };
+    auto& registry = hyper::Registry::instance();
+    if (method == "POST" && cut("/reload")) return provider_answer(registry.reload(what));
+    if (method == "POST" && cut("/load")) return provider_answer(registry.load(what));
+    if (method != "DELETE") return error_answer(404, fmt::format("{}: neither /reload nor /load", what));
+    auto gone = registry.unload(what);
+    return gone ? json_answer({{"name", what}}) : error_answer(404, gone.error().message);
+}
+
 Answer wrong_method(const std::string& allow) {
     Answer answer = error_answer(405, fmt::format("only {} is possible here", allow));
     answer.allow = allow;
@@ -158,7 +180,7 @@ Answer error_answer(int status, const std::string& message) {
 
 Answer answer_to(const std::string& method, const std::string& path, Registry& registry,
                  const OfferedList& offered) {
-    constexpr std::string_view exports = "/v1/exports/", clients = "/v1/clients/",
+    constexpr std::string_view exports = "/v1/exports/", clients = "/v1/clients/", providers = "/v1/providers/",
                                clients_of = "/clients";
     if (path == "/metrics")
         return method == "GET"
@@ -171,6 +193,7 @@ Answer answer_to(const std::string& method, const std::string& path, Registry& r
     if (path.starts_with(clients))
         return method == "DELETE" ? close_client(path.substr(clients.size()), registry)
                                   : wrong_method("DELETE");
+    if (path.starts_with(providers)) return change_provider(method, path.substr(providers.size()));
     if (path.starts_with(exports)) {
         std::string name = path.substr(exports.size());
         if (method == "GET") return show_export(name, registry, offered);

@@ -6,6 +6,9 @@
 //     DELETE /v1/exports/NAME/clients  {"closed": N}                 asks all clients of the export
 //     to end GET    /v1/clients               {"clients": [CLIENT...]}      by id DELETE
 //     /v1/clients/ID            {"closed": 1} GET    /metrics                  Prometheus text
+//     POST   /v1/providers/NAME/reload  {"name", "version"}       looks at the module's file anew
+//     POST   /v1/providers/FILE/load    {"name", "version"}       uses another file as the module of its name
+//     DELETE /v1/providers/NAME         {"name"}                  nothing new uses it
 //
 //     EXPORT      {"name", "offered", "size", "description", "read-only", "clients", "statistics"};
 //     the size, the

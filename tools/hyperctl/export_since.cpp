@@ -14,7 +14,7 @@
 #include "blockengine/volume/volume.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/generation_text.h"
-#include "tools/hyperctl/nbd_reader.h"
+#include "tools/hyperctl/nbd_writer.h"
 #include "tools/hyperctl/progress.h"
 #include "tools/hyperctl/table.h"
 #include "tools/hyperctl/written_disk.h"

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdio>
 
-#include "providers/callers.h"
 #include "providers/connection.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/table.h"
@@ -62,11 +61,10 @@ int main_of(int argc, char** argv) {
     catch_signals();
     Engine engine;
     auto code = chosen.run(engine);
+    end_providers();
     if (!code && interrupted()) return report("interrupted", exit_interrupted);
     if (!code) return report(code.error().message, chosen.code_of_error);
     if (std::fflush(stdout) != 0) return report("cannot write to standard output", chosen.code_of_error);
-    // Releases snapshots: what is not released now stays in the ledger.
-    Callers::instance().drain(Callers::Clock::now() + Connection::snapshot_limit());
     return *code;
 }
 

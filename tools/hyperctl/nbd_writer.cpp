@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "providers/registry.h"
 #include "blockengine/base/bytes.h"
 
 namespace hyper::ctl {
@@ -152,6 +153,11 @@ class NbdWriter : public WrittenDisk {
 };
 
 }  // namespace
+
+bool is_nbd_uri(std::string_view name) {
+    std::string_view scheme = uri_scheme(name);
+    return scheme == "nbd" || scheme == "nbds" || scheme.starts_with("nbd+") || scheme.starts_with("nbds+");
+}
 
 Result<std::unique_ptr<WrittenDisk>> open_nbd_writer(const std::string& uri) {
     auto writer = std::make_unique<NbdWriter>(uri);

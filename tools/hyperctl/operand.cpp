@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "convert/remote/remote.h"
+
 namespace hyper::ctl {
 
 namespace fs = std::filesystem;
@@ -30,6 +32,7 @@ void OperandOptions::add_to(CLI::App& command, bool with_view) {
         ->expected(1)
         ->take_all();
     root_.add_to(command);
+    add_provider_settings(command);
     if (with_view)
         command.add_option("--as", as_, "work on this view of the image: vmdk, streamOptimized.vmdk, azure.vhd, ...")
             ->type_name("VIEW");
@@ -39,11 +42,13 @@ Result<std::optional<std::pair<std::string, OpenOptions>>> OperandOptions::file_
                                                                                    const std::string& format) const {
     OpenOptions options;
     options.allowed_dirs = allowed_dirs_;
+    options.remote = remote_;
     if (!format.empty()) {
         options.format = parse_format(format);
         if (!options.format)
             return fail(EINVAL, "format \"{}\" is not known (try raw, qcow2, vmdk, vhd or vhdx)", format);
     }
+    if (is_remote(name)) return std::pair(name, options);
     std::error_code ignored;
     auto is_file = [&](const std::string& path) { return fs::exists(path, ignored) && !fs::is_directory(path, ignored); };
     if (is_file(name)) return std::pair(name, options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command works on: an image file, a snapshot in one, a generation of a volume, or any name of the catalog of --spec.
+// What a command works on: a provider's disk, an image file, a snapshot in one, a generation of a volume, or any name of the catalog of --spec.
 #pragma once
 
 #include <memory>
@@ -30,7 +30,7 @@ class OperandOptions {
     // Adds -f, --spec, --allow and --root; with_view adds --as.
     void add_to(CLI::App& command, bool with_view);
 
-    // PATH where a file is there, PATH@SNAPSHOT where one is at PATH, VOLUME[@GENERATION] where there is a volume of that name,
+    // A provider's URI, PATH where a file is there, PATH@SNAPSHOT where one is at PATH, VOLUME[@GENERATION] where there is a volume of that name,
     // or a name of the --spec disks, which goes first. Errors: those of open_image() and Catalog::open_export().
     Result<Operand> open(Engine& engine, const std::string& name) const;
     // With another -f.
@@ -39,6 +39,8 @@ class OperandOptions {
     // `name` as a file or volume: its path and how it is to be opened. nullopt where there is none.
     Result<std::optional<std::pair<std::string, OpenOptions>>> file_of(const std::string& name,
                                                                        const std::string& format) const;
+    // How disks of providers are to be opened.
+    void set_remote(RemoteWish wish) { remote_ = std::move(wish); }
     const std::string& format() const { return format_; }
     const std::string& as() const { return as_; }
     const VolumeRoot& root() const { return root_; }
@@ -49,6 +51,7 @@ class OperandOptions {
     Result<std::optional<Operand>> open_name(Engine& engine, const std::string& name) const;
 
     VolumeRoot root_;
+    RemoteWish remote_;
     std::string format_, as_;
     std::vector<std::string> specs_, allowed_dirs_;
 };

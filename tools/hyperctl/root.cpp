@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "blockengine/volume/merkle.h"
+#include "convert/remote/remote.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/data_walk.h"
-#include "tools/hyperctl/nbd_reader.h"
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/progress.h"
 
@@ -29,7 +29,7 @@ struct RootOptions {
 // A thread holds one chunk of 2 MiB.
 constexpr unsigned threads_max = 64;
 // What a server at some distance needs to have something to do while others hash.
-constexpr unsigned nbd_threads_min = 8;
+constexpr unsigned remote_threads_min = 8;
 
 // Threads hash chunks as they come; this brings them in order. Thread-safe.
 class LeafOrder {
@@ -86,16 +86,13 @@ std::vector<Sha256> hash_leaves(std::span<const std::byte> bytes) {
     return hashes;
 }
 
-using Reader = std::function<Result<void>(uint64_t offset, std::span<std::byte> out)>;
-
-Result<Sha256> root_of(const Source& source, const Reader& read, unsigned threads,
-                       bool progress_shown) {
+Result<Sha256> root_of(Engine& engine, const Source& source, unsigned threads, bool progress_shown) {
     DataWalk walk({&source}, leaf_bytes);
     Progress progress(progress_shown, progress_shown ? TRY(walk.data_bytes()) : 0);
     LeafOrder order(tree_height(source.size_bytes()));
     auto hash_chunk = [&](const Chunk& chunk) -> Result<void> {
         std::vector<std::byte> bytes(chunk.length);
-        if (auto done = read(chunk.offset, bytes); !done) {
+        if (auto done = engine.read(source, chunk.offset, bytes); !done) {
             order.give_up();
             return done;
         }
@@ -110,30 +107,11 @@ Result<Sha256> root_of(const Source& source, const Reader& read, unsigned thread
 
 Result<int> root(Engine& engine, const RootOptions& options) {
     unsigned threads = std::clamp(std::thread::hardware_concurrency(), 2u, threads_max);
-    Sha256 root;
-    uint64_t size_bytes;
-    if (is_nbd_uri(options.name)) {
-        if (!options.operands.format().empty() || !options.operands.as().empty() ||
-            options.operands.has_specs())
-            return fail(
-                EINVAL,
-                "{}: -f, --spec and --as go with images, not with what an NBD server serves",
-                options.name);
-        auto disk = TRY(NbdDisk::open(options.name));
-        auto read = [&](uint64_t offset, std::span<std::byte> out) {
-            return disk->produce(offset, out);
-        };
-        root = TRY(root_of(*disk, read, std::max(threads, nbd_threads_min), options.progress));
-        size_bytes = disk->size_bytes();
-    } else {
-        auto operand = TRY(options.operands.open(engine, options.name));
-        const Source& source = operand.source();
-        auto read = [&](uint64_t offset, std::span<std::byte> out) {
-            return engine.read(source, offset, out);
-        };
-        root = TRY(root_of(source, read, threads, options.progress));
-        size_bytes = source.size_bytes();
-    }
+    if (is_remote(options.name)) threads = std::max(threads, remote_threads_min);
+    auto operand = TRY(options.operands.open(engine, options.name));
+    const Source& source = operand.source();
+    Sha256 root = TRY(root_of(engine, source, threads, options.progress));
+    uint64_t size_bytes = source.size_bytes();
     if (options.json)
         print_json({{"root", hex_of(root)}, {"size-bytes", size_bytes}});
     else
@@ -148,7 +126,7 @@ void add_root(CLI::App& app, Command& chosen) {
     auto options = std::make_shared<RootOptions>();
     command
         ->add_option("IMAGE", options->name,
-                     "FILE, FILE@SNAPSHOT, a name of --spec's disks, or an NBD URI")
+                     "FILE, FILE@SNAPSHOT, a name of --spec's disks, or a provider's URI")
         ->required();
     options->operands.add_to(*command, true);
     command->add_flag("-p,--progress", options->progress, "show progress");

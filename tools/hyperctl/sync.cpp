@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 
+#include "convert/remote/remote.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/size.h"
@@ -28,10 +29,22 @@ Result<std::unique_ptr<VolumeWriter>> open_target(Engine& engine, const SyncComm
     return writer;
 }
 
-Result<int> sync(Engine& engine, const SyncCommand& options) {
+// What the source is to be compared with, for providers that have to know that when they take a snapshot.
+Result<RemoteWish> remote_wish(Engine& engine, const VolumeOperand& target) {
+    RemoteWish wish;
+    wish.track = true;
+    if (!is_volume(target.folder)) return wish;
+    auto volume = TRY(target.open(engine));
+    auto generations = TRY(volume->generations());
+    if (!generations.empty()) wish.since = generations.back().origin.change_id;
+    return wish;
+}
+
+Result<int> sync(Engine& engine, SyncCommand& options) {
+    auto target = TRY(options.operands.root().operand(options.volume));
+    if (is_remote(options.source)) options.operands.set_remote(TRY(remote_wish(engine, target)));
     auto operand = TRY(options.operands.open(engine, options.source));
     auto source = TRY(sync_source_of(operand));
-    auto target = TRY(options.operands.root().operand(options.volume));
     SyncOptions how;
     how.compare_all = options.full;
     how.trust = options.trust;
@@ -48,7 +61,7 @@ Result<int> sync(Engine& engine, const SyncCommand& options) {
 void add_sync(CLI::App& app, Command& chosen) {
     auto* command = app.add_subcommand("sync", "Bring a volume to a new generation from a disk: only what differs is stored");
     auto options = std::make_shared<SyncCommand>();
-    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, VOLUME[@GENERATION], or a name of --spec's disks")->required();
+    command->add_option("SOURCE", options->source, "FILE, FILE@SNAPSHOT, VOLUME[@GENERATION], a provider's URI, or a name of --spec's disks")->required();
     command->add_option("VOLUME", options->volume, VolumeRoot::help)->required();
     options->operands.add_to(*command, false);
     command->add_flag("--create", options->create, "make VOLUME if it is not there");

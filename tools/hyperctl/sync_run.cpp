@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "convert/remote/remote.h"
+
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
 #include "tools/hyperctl/table.h"
@@ -81,6 +83,7 @@ Result<int> run_sync(VolumeWriter& writer, const SyncSource& source, SyncOptions
 
 Result<SyncSource> sync_source_of(const Operand& operand) {
     if (!operand.image) return fail(EINVAL, "{}: is a view; name the disk", operand.name);
+    if (is_remote(operand.name)) return SyncSource{operand.image, operand.image->path(), operand.image->changes()};
     std::error_code ignored;
     std::string path = std::filesystem::weakly_canonical(operand.image->path(), ignored).string();
     if (path.empty()) path = operand.image->path();

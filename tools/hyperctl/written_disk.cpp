@@ -2,7 +2,6 @@
 #include "tools/hyperctl/written_disk.h"
 
 #include "blockengine/writable_file.h"
-#include "tools/hyperctl/nbd_reader.h"
 #include "tools/hyperctl/nbd_writer.h"
 
 namespace hyper::ctl {
