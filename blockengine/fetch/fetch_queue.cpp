@@ -11,7 +11,7 @@ namespace hyper {
 namespace {
 
 // Requests of less cost more than they bring; of more, too few would fill a window.
-constexpr uint64_t joined_bytes_min = 256 * KiB, joined_bytes_max = 4 * MiB;
+constexpr uint64_t joined_bytes_min = 128 * KiB, joined_bytes_max = 4 * MiB;
 constexpr uint64_t requests_in_a_window = 8;
 
 uint64_t now_ns() {
@@ -179,7 +179,7 @@ bool FetchQueue::may_begin(const Request& request) const {
     if (requests_ == 0) return true;
     if (requests_ >= requests_max_) return false;
     if (share_->in_flight_bytes + request.length > FetchShare::in_flight_bytes_max) return false;
-    if (request.demanded) return demanded_in_flight_bytes_ == 0 || demanded_in_flight_bytes_ + request.length <= window_.bytes();
+    if (request.demanded) return demanded_in_flight_bytes_ + request.length <= std::max(window_.bytes(), demanded_bytes_max);
     return requests_ + 1 < std::max(2u, requests_max_) && in_flight_bytes_ + request.length <= window_.bytes();
 }
 
