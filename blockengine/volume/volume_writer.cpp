@@ -49,9 +49,13 @@ Result<std::unique_ptr<VolumeWriter>> VolumeWriter::create(Engine& engine, const
     // It gets its name when it is whole; what a killed process left of one is in nobody's way.
     std::string fresh = fmt::format("{}/.{}.{}{}", parent, fs::path(folder).filename().string(), ::getpid(), ".new");
     VolumePaths paths(fresh);
-    for (const std::string& path : {fresh, paths.data()})
+    auto make_folder = [](const std::string& path) -> Result<void> {
         if (::mkdir(path.c_str(), 0700) != 0) return fail(errno, "{}: make the folder: {}", path, errno_text(errno));
+        return {};
+    };
+    TRY(make_folder(fresh));
     auto made = [&]() -> Result<void> {
+        TRY(make_folder(paths.data()));
         TRY(write_volume_info(fresh, {random_number<VolumeId>(), options}));
         TRY(PrunedMarks::create(paths.pruned()));
         TRY(Index::create(paths.index()));
@@ -186,7 +190,17 @@ void VolumeWriter::save_state(IndexBatch& batch) const {
     put_state(batch, state);
 }
 
+Result<void> VolumeWriter::usable() const {
+    if (!failed_) return {};
+    return fail(failed_->code, "{}: is not written any more until it is opened anew, since this failed before: {}", paths_.folder, failed_->message);
+}
+
 Result<void> VolumeWriter::put(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves) {
+    TRY(usable());
+    return kept(put_all(blocks, leaves));
+}
+
+Result<void> VolumeWriter::put_all(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves) {
     IndexBatch batch;
     if (!blocks.empty()) {
         auto entries = TRY(data_->append_batch(pending_, attempt_, blocks));
@@ -213,6 +227,11 @@ Result<void> VolumeWriter::put(std::span<const StoredBlock> blocks, std::span<co
 }
 
 Result<Generation> VolumeWriter::commit(const Commit& commit) {
+    TRY(usable());
+    return kept(commit_all(commit));
+}
+
+Result<Generation> VolumeWriter::commit_all(const Commit& commit) {
     Generation generation{.number = pending_,
                           .size_bytes = commit.size_bytes,
                           .time = commit.time,
@@ -252,13 +271,18 @@ Result<void> VolumeWriter::tell_latest() {
 }
 
 Result<void> VolumeWriter::set_pinned(uint32_t number, bool pinned) {
+    TRY(usable());
     Generation generation = TRY(volume_->find(std::to_string(number)));
     generation.pinned = pinned;
+    return kept(change_pin(generation));
+}
+
+Result<void> VolumeWriter::change_pin(const Generation& generation) {
     std::string json = generation.to_json();
-    TRY(data_->append_text(RecordKind::generation, number, generation.attempt, json));
+    TRY(data_->append_text(RecordKind::generation, generation.number, generation.attempt, json));
     TRY(data_->sync());
     IndexBatch batch;
-    batch.put_generation(number, json);
+    batch.put_generation(generation.number, json);
     save_state(batch);
     return index_->write(batch, true);
 }
