@@ -67,16 +67,31 @@ void BlockRuns::add(uint64_t first, uint64_t count) {
         if (first < last.first) normal_ = false;
     }
     runs_.push_back({first, count});
+    if (runs_.size() > runs_max) coarsen();
+}
+
+// To half of what there may be, so that it is not to be done again soon.
+void BlockRuns::coarsen() {
+    normalise();
+    for (uint64_t gap = 1; runs_.size() > runs_max / 2; gap *= 2) {
+        size_t kept = 0;
+        for (size_t i = 1; i < runs_.size(); ++i) {
+            BlockRun& last = runs_[kept];
+            if (runs_[i].first - (last.first + last.count) <= gap)
+                last.count = runs_[i].first + runs_[i].count - last.first;
+            else
+                runs_[++kept] = runs_[i];
+        }
+        runs_.resize(kept + 1);
+    }
 }
 
 void BlockRuns::normalise() {
     if (normal_) return;
     std::sort(runs_.begin(), runs_.end(),
               [](const BlockRun& a, const BlockRun& b) { return a.first < b.first; });
-    std::vector<BlockRun> sorted = std::move(runs_);
-    runs_.clear();
     normal_ = true;
-    for (const BlockRun& run : sorted) add(run.first, run.count);
+    runs_.resize(static_cast<size_t>(merge(runs_.data(), runs_.data() + runs_.size(), nullptr, nullptr, runs_.data()) - runs_.data()));
 }
 
 BlockRuns BlockRuns::union_of(std::span<const BlockRuns* const> lists) {
@@ -110,6 +125,7 @@ BlockRuns BlockRuns::union_of(std::span<const BlockRuns* const> lists) {
     BlockRuns all;
     now.resize(ends.empty() ? 0 : ends[0]);
     all.runs_ = std::move(now);
+    if (all.runs_.size() > runs_max) all.coarsen();
     return all;
 }
 

@@ -118,7 +118,17 @@ Result<std::shared_ptr<const Source>> Volume::open_generation(const Generation& 
 }
 
 Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
+    // Joined whenever they are as many together as one may be alone.
     std::vector<BlockRuns> lists;
+    size_t runs_in_lists = 0;
+    auto join = [&] {
+        std::vector<const BlockRuns*> pointers;
+        for (const BlockRuns& list : lists) pointers.push_back(&list);
+        BlockRuns all = lists.size() == 1 ? std::move(lists[0]) : BlockRuns::union_of(pointers);
+        lists.clear();
+        lists.push_back(std::move(all));
+        runs_in_lists = lists[0].runs().size();
+    };
     for (const auto& generation : TRY(index_->generations())) {
         uint32_t number = generation.first;
         if (number <= from || number > to) continue;
@@ -131,12 +141,13 @@ Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
         });
         TRY(std::move(visited));
         runs.normalise();
+        runs_in_lists += runs.runs().size();
+        if (runs_in_lists > BlockRuns::runs_max) join();
     }
     if (pruned_.pruned(from) || pruned_.pruned(to))
         return fail(ESTALE, "{}: generation {} was pruned", folder(), pruned_.pruned(from) ? from : to);
-    std::vector<const BlockRuns*> pointers;
-    for (const BlockRuns& runs : lists) pointers.push_back(&runs);
-    return BlockRuns::union_of(pointers);
+    join();
+    return std::move(lists[0]);
 }
 
 Result<std::shared_ptr<const File>> Volume::data_file(uint32_t number, uint64_t end) const {

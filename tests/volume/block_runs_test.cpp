@@ -150,5 +150,38 @@ TEST(BlockRuns, any_bytes_are_refused_or_come_back_as_they_were) {
     EXPECT_GT(taken, 100u);
 }
 
+TEST(BlockRunsBound, joins_what_lies_nearest_when_there_are_too_many) {
+    BlockRuns runs;
+    // Pairs with a gap of one block, far from each other: each pair is to be joined, and no two of them.
+    constexpr uint64_t pairs = BlockRuns::runs_max / 2 + 1, stride = 1000;
+    for (uint64_t i = 0; i < pairs; ++i) {
+        runs.add(i * stride, 1);
+        runs.add(i * stride + 2, 1);
+    }
+    runs.normalise();
+    EXPECT_LE(runs.runs().size(), BlockRuns::runs_max);
+    for (uint64_t i = 0; i < pairs; i += 997) {
+        EXPECT_TRUE(runs.contains(i * stride) && runs.contains(i * stride + 2)) << i;
+    }
+    EXPECT_EQ(runs.runs().front().first, 0u);
+    EXPECT_EQ(runs.runs().back().first + runs.runs().back().count, (pairs - 1) * stride + 3);
+}
+
+TEST(BlockRunsBound, holds_for_what_is_added_in_any_order_and_for_unions) {
+    BlockRuns rising, falling;
+    constexpr uint64_t count = BlockRuns::runs_max + 5;
+    for (uint64_t i = 0; i < count; ++i) {
+        rising.add(i * 4, 1);
+        falling.add((count - i) * 4 + 1, 1);
+        ASSERT_LE(falling.runs().size(), BlockRuns::runs_max);
+    }
+    rising.normalise();
+    falling.normalise();
+    const BlockRuns* lists[] = {&rising, &falling};
+    BlockRuns all = BlockRuns::union_of(lists);
+    EXPECT_LE(all.runs().size(), BlockRuns::runs_max);
+    for (uint64_t i = 0; i < count; i += 1009) EXPECT_TRUE(all.contains(i * 4) && all.contains((count - i) * 4 + 1)) << i;
+}
+
 }  // namespace
 }  // namespace hyper
