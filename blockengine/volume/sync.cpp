@@ -175,6 +175,7 @@ class Sync {
     }
 
     Result<void> forget(const std::string& name) {
+        if (!TRY(writer_.index().get(name))) return {};
         IndexBatch batch;
         batch.unset(name);
         return writer_.index().write(batch, true);

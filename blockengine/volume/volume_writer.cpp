@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "blockengine/base/bytes.h"
@@ -93,11 +94,13 @@ Result<void> VolumeWriter::load() {
     pending_ = newest + 1;
     if (pending_ > PrunedMarks::generation_max) return fail(ENOSPC, "{}: there are no more numbers for generations", paths_.folder);
     DataPosition at;
+    bool durable = false;
     attempt_ = random_number<uint64_t>();
     if (auto text = TRY(index_->get(state_name))) {
         auto state = Json::parse(*text, nullptr, false);
         try {
             at = {state.at("file"), state.at("end"), state.at("sequence")};
+            durable = state.at("generation") == newest;  // nothing was appended since it was committed
             if (state.at("generation") == pending_) {
                 attempt_ = state.at("attempt");
                 runs_sequence_ = state.at("runs");
@@ -112,7 +115,7 @@ Result<void> VolumeWriter::load() {
                         error.what());
         }
     }
-    data_ = TRY(DataFiles::open(engine_.io(), paths_.data(), volume_->info().id, at, volume_->info().options.data_file_bytes_max));
+    data_ = TRY(DataFiles::open(engine_.io(), paths_.data(), volume_->info().id, at, volume_->info().options.data_file_bytes_max, durable));
     tree_ = std::make_unique<StoredTree>(*index_, pending_);
     TRY(check_since_checkpoint());
     return finish_pruning();
@@ -243,14 +246,19 @@ Result<Generation> VolumeWriter::commit_all(const Commit& commit) {
                           .draft_id = commit.draft_id};
     std::string json = generation.to_json();
     TRY(data_->append_text(RecordKind::generation, pending_, attempt_, json));
-    TRY(data_->sync());
+    // Two files are made durable at once: the file system's journal is then written once for both.
+    auto prepared = std::async(std::launch::async, [&] { return prepare_small_file(paths_.latest(), std::to_string(pending_)); });
+    auto synced = data_->sync();
+    TRY(prepared.get());
+    TRY(std::move(synced));
     IndexBatch batch;
     TRY(tree_->save(batch));
     batch.put_generation(pending_, json);
     progress_.reset();
     save_state(batch);
     TRY(index_->write(batch, true));
-    TRY(tell_latest());
+    // If the power is cut before the new name is on the disk, whoever opens the volume next tells it again.
+    TRY(put_in_place(paths_.latest()));
     pending_ = generation.number + 1;
     attempt_ = random_number<uint64_t>();
     runs_sequence_ = checkpoint_ = 0;
