@@ -70,20 +70,32 @@ void BlockRuns::add(uint64_t first, uint64_t count) {
     if (runs_.size() > runs_max) coarsen();
 }
 
-// To half of what there may be, so that it is not to be done again soon.
+// To half of what there may be, so that it is not to be done again soon; no more gaps are closed than that takes.
 void BlockRuns::coarsen() {
     normalise();
-    for (uint64_t gap = 1; runs_.size() > runs_max / 2; gap *= 2) {
-        size_t kept = 0;
-        for (size_t i = 1; i < runs_.size(); ++i) {
-            BlockRun& last = runs_[kept];
-            if (runs_[i].first - (last.first + last.count) <= gap)
-                last.count = runs_[i].first + runs_[i].count - last.first;
-            else
-                runs_[++kept] = runs_[i];
+    constexpr size_t wanted = runs_max / 2;
+    if (runs_.size() <= wanted) return;
+    std::vector<uint64_t> gaps;
+    gaps.reserve(runs_.size() - 1);
+    for (size_t i = 1; i < runs_.size(); ++i) gaps.push_back(runs_[i].first - (runs_[i - 1].first + runs_[i - 1].count));
+    auto widest = gaps.begin() + static_cast<ptrdiff_t>(runs_.size() - wanted - 1);  // that is closed
+    std::nth_element(gaps.begin(), widest, gaps.end());
+    const uint64_t limit = *widest;
+    auto as_wide = static_cast<size_t>(std::count(gaps.begin(), widest + 1, limit));  // of those that are closed
+    size_t kept = 0;
+    uint64_t end = runs_[0].first + runs_[0].count;  // of the last run as it was
+    for (size_t i = 1; i < runs_.size(); ++i) {
+        const BlockRun run = runs_[i];
+        uint64_t gap = run.first - end;
+        end = run.first + run.count;
+        if (gap < limit || (gap == limit && as_wide > 0)) {
+            as_wide -= gap == limit ? 1 : 0;
+            runs_[kept].count = end - runs_[kept].first;
+        } else {
+            runs_[++kept] = run;
         }
-        runs_.resize(kept + 1);
     }
+    runs_.resize(kept + 1);
 }
 
 void BlockRuns::normalise() {

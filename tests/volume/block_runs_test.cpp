@@ -152,19 +152,24 @@ TEST(BlockRuns, any_bytes_are_refused_or_come_back_as_they_were) {
 
 TEST(BlockRunsBound, joins_what_lies_nearest_when_there_are_too_many) {
     BlockRuns runs;
-    // Pairs with a gap of one block, far from each other: each pair is to be joined, and no two of them.
-    constexpr uint64_t pairs = BlockRuns::runs_max / 2 + 1, stride = 1000;
-    for (uint64_t i = 0; i < pairs; ++i) {
-        runs.add(i * stride, 1);
-        runs.add(i * stride + 2, 1);
-    }
+    // Groups of four with a gap of one block between them, far from each other: no two groups are to be joined.
+    constexpr uint64_t groups = BlockRuns::runs_max / 4 + 1, stride = 1000;
+    for (uint64_t i = 0; i < 4 * groups; ++i) runs.add(i / 4 * stride + i % 4 * 2, 1);
     runs.normalise();
     EXPECT_LE(runs.runs().size(), BlockRuns::runs_max);
-    for (uint64_t i = 0; i < pairs; i += 997) {
-        EXPECT_TRUE(runs.contains(i * stride) && runs.contains(i * stride + 2)) << i;
+    for (uint64_t i = 0; i < groups; i += 997) {
+        for (uint64_t block : {0, 2, 4, 6}) EXPECT_TRUE(runs.contains(i * stride + block)) << i;
+        EXPECT_FALSE(runs.contains(i * stride + 7)) << i;
     }
-    EXPECT_EQ(runs.runs().front().first, 0u);
-    EXPECT_EQ(runs.runs().back().first + runs.runs().back().count, (pairs - 1) * stride + 3);
+    EXPECT_LE(runs.block_count(), groups * 7);
+}
+
+TEST(BlockRunsBound, joins_no_more_than_it_must_when_all_lie_at_one_distance) {
+    BlockRuns runs;
+    constexpr uint64_t count = BlockRuns::runs_max + 1, stride = 100;
+    for (uint64_t i = 0; i < count; ++i) runs.add(i * stride, 1);
+    EXPECT_EQ(runs.runs().size(), BlockRuns::runs_max / 2);
+    EXPECT_EQ(runs.block_count(), count + (count - BlockRuns::runs_max / 2) * (stride - 1));
 }
 
 TEST(BlockRunsBound, holds_for_what_is_added_in_any_order_and_for_unions) {
