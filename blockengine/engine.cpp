@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/file_reads.h"
 
 namespace hyper {
@@ -50,7 +51,7 @@ Result<void> unpack_unit(const CompressedRange& range, std::span<const std::byte
                         unpacked.error().message, advice);
     if (range.hash && xxh3_128(unit) != *range.hash)
         return fail(EIO, "{}: {} bytes at offset {}, of hash {}: block hash differs: the stored bytes are damaged{}",
-                    range.file->path(), unit.size(), range.offset, hash_text(*range.hash), advice);
+                    range.file->path(), unit.size(), range.offset, hex(*range.hash), advice);
     return {};
 }
 

@@ -16,8 +16,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "blockengine/base/log.h"
 #include "blockengine/base/result.h"
@@ -53,6 +55,24 @@ void move_fully(Op& op) {
     }
 }
 
+// Several writes that lie one after the other in one file, by one call: a file is written by one at a time anyway, so in a ring they would
+// only wait for each other. False where they do not lie so, or did not all go well: then they are to be done one by one.
+bool written_as_one(std::span<WriteOp> ops) {
+    if (ops.size() < 2 || ops.size() > IOV_MAX) return false;
+    std::vector<iovec> pieces;
+    pieces.reserve(ops.size());
+    uint64_t end = ops[0].offset;
+    for (const WriteOp& op : ops) {
+        if (op.fd != ops[0].fd || op.offset != end) return false;
+        end += op.buffer.size();
+        pieces.push_back({const_cast<std::byte*>(op.buffer.data()), op.buffer.size()});
+    }
+    ssize_t moved = ::pwritev(ops[0].fd, pieces.data(), static_cast<int>(pieces.size()), static_cast<off_t>(ops[0].offset));
+    if (moved != static_cast<ssize_t>(end - ops[0].offset)) return false;
+    for (WriteOp& op : ops) op.error = 0;
+    return true;
+}
+
 thread_local int no_wait_depth = 0;
 
 // What the page cache has, or EAGAIN.
@@ -69,6 +89,7 @@ class PreadIo : public Io {
         for (ReadOp& op : ops) no_wait_depth > 0 ? read_cached(op) : move_fully(op);
     }
     void write(std::span<WriteOp> ops) override {
+        if (written_as_one(ops)) return;
         for (WriteOp& op : ops) move_fully(op);
     }
     int sync(int fd) override {
@@ -167,6 +188,7 @@ class UringIo : public Io {
             one_by_one_.read(ops);
     }
     void write(std::span<WriteOp> ops) override {
+        if (written_as_one(ops)) return;
         BatchRing* ring = ops.size() > 1 ? ring_of_this_thread() : nullptr;
         if (ring != nullptr)
             ring->move(ops);

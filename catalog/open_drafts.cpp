@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/open_drafts.h"
 
-#include <cerrno>
-
 #include "blockengine/base/log.h"
 
 namespace hyper {
@@ -65,11 +63,11 @@ void OpenDrafts::finish(const Closing& closing) const {
         if (auto flushed = closing.draft->disk()->flush(); !flushed) log_error("{}", flushed.error().message);
         return;
     }
-    auto generation = closing.draft->commit({});
-    if (generation)
-        log_info("{}: generation {} of what was written", closing.folder, generation->number);
-    else if (generation.error().code != EALREADY)
-        log_error("{}: the draft stays, and is no generation yet: {}", closing.folder, generation.error().message);
+    auto committed = closing.draft->commit({});
+    if (!committed)
+        log_error("{}: the draft stays, and is no generation yet: {}", closing.folder, committed.error().message);
+    else if (*committed)
+        log_info("{}: generation {} of what was written", closing.folder, (*committed)->number);
 }
 
 }  // namespace hyper

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/base/hash.h"
 
-#include <fmt/format.h>
 #include <xxhash.h>
 
 #include <cstring>
@@ -15,12 +14,6 @@ Hash128 xxh3_128(std::span<const std::byte> bytes) {
     static_assert(sizeof canonical == sizeof hash);
     std::memcpy(hash.data(), &canonical, sizeof hash);
     return hash;
-}
-
-std::string hash_text(const Hash128& hash) {
-    std::string text;
-    for (std::byte byte : hash) text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
-    return text;
 }
 
 }  // namespace hyper

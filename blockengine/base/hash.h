@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <span>
-#include <string>
 
 namespace hyper {
 
@@ -13,8 +12,5 @@ using Hash128 = std::array<std::byte, 16>;
 
 // The canonical (big-endian) form of XXH3-128 with seed 0.
 Hash128 xxh3_128(std::span<const std::byte> bytes);
-
-// 32 hexadecimal digits, as xxhsum prints it.
-std::string hash_text(const Hash128& hash);
 
 }  // namespace hyper

@@ -18,14 +18,4 @@ Sha256 sha256(std::initializer_list<std::span<const std::byte>> parts) {
     return hash;
 }
 
-std::string hex_of(const Sha256& hash) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (std::byte byte : hash) {
-        text += digits[std::to_integer<unsigned>(byte) >> 4];
-        text += digits[std::to_integer<unsigned>(byte) & 15];
-    }
-    return text;
-}
-
 }  // namespace hyper

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <initializer_list>
 #include <span>
-#include <string>
 
 namespace hyper {
 
@@ -16,8 +15,5 @@ using Sha256 = std::array<std::byte, 32>;
 // Of the parts, one after the other, as if they were one run of bytes. Nothing is copied or
 // allocated.
 Sha256 sha256(std::initializer_list<std::span<const std::byte>> parts);
-
-// 64 digits, as sha256sum prints it.
-std::string hex_of(const Sha256& hash);
 
 }  // namespace hyper

@@ -67,16 +67,43 @@ void BlockRuns::add(uint64_t first, uint64_t count) {
         if (first < last.first) normal_ = false;
     }
     runs_.push_back({first, count});
+    if (runs_.size() > runs_max) coarsen();
+}
+
+// To half of what there may be, so that it is not to be done again soon; no more gaps are closed than that takes.
+void BlockRuns::coarsen() {
+    normalise();
+    constexpr size_t wanted = runs_max / 2;
+    if (runs_.size() <= wanted) return;
+    std::vector<uint64_t> gaps;
+    gaps.reserve(runs_.size() - 1);
+    for (size_t i = 1; i < runs_.size(); ++i) gaps.push_back(runs_[i].first - (runs_[i - 1].first + runs_[i - 1].count));
+    auto widest = gaps.begin() + static_cast<ptrdiff_t>(runs_.size() - wanted - 1);  // that is closed
+    std::nth_element(gaps.begin(), widest, gaps.end());
+    const uint64_t limit = *widest;
+    auto as_wide = static_cast<size_t>(std::count(gaps.begin(), widest + 1, limit));  // of those that are closed
+    size_t kept = 0;
+    uint64_t end = runs_[0].first + runs_[0].count;  // of the last run as it was
+    for (size_t i = 1; i < runs_.size(); ++i) {
+        const BlockRun run = runs_[i];
+        uint64_t gap = run.first - end;
+        end = run.first + run.count;
+        if (gap < limit || (gap == limit && as_wide > 0)) {
+            as_wide -= gap == limit ? 1 : 0;
+            runs_[kept].count = end - runs_[kept].first;
+        } else {
+            runs_[++kept] = run;
+        }
+    }
+    runs_.resize(kept + 1);
 }
 
 void BlockRuns::normalise() {
     if (normal_) return;
     std::sort(runs_.begin(), runs_.end(),
               [](const BlockRun& a, const BlockRun& b) { return a.first < b.first; });
-    std::vector<BlockRun> sorted = std::move(runs_);
-    runs_.clear();
     normal_ = true;
-    for (const BlockRun& run : sorted) add(run.first, run.count);
+    runs_.resize(static_cast<size_t>(merge(runs_.data(), runs_.data() + runs_.size(), nullptr, nullptr, runs_.data()) - runs_.data()));
 }
 
 BlockRuns BlockRuns::union_of(std::span<const BlockRuns* const> lists) {
@@ -110,6 +137,7 @@ BlockRuns BlockRuns::union_of(std::span<const BlockRuns* const> lists) {
     BlockRuns all;
     now.resize(ends.empty() ? 0 : ends[0]);
     all.runs_ = std::move(now);
+    if (all.runs_.size() > runs_max) all.coarsen();
     return all;
 }
 

@@ -16,8 +16,14 @@ struct BlockRun {
 };
 
 // Blocks are numbered below 2^63. Bound to one thread while it is changed.
+//
+// However scattered the blocks are, a set takes 64 MiB at most: where there are more runs than runs_max, those that lie nearest to each
+// other become one, with the blocks between them. So it may have more blocks than were added, never less, and none before the first or
+// behind the last.
 class BlockRuns {
   public:
+    static constexpr size_t runs_max = 2 << 20;
+
     // Cheap where it comes after or continues the last run; else the runs have to be normalised. A
     // count of 0 is ignored.
     void add(uint64_t first, uint64_t count);
@@ -45,6 +51,8 @@ class BlockRuns {
     bool operator==(const BlockRuns& other) const { return runs_ == other.runs_; }
 
   private:
+    void coarsen();
+
     std::vector<BlockRun> runs_;
     bool normal_ = true;
 };

@@ -26,7 +26,7 @@ uint64_t text_record_bytes(std::string_view json) {
 }  // namespace
 
 Result<std::unique_ptr<DataFiles>> DataFiles::open(Io& io, std::string folder, const VolumeId& volume, DataPosition at,
-                                                   uint64_t file_bytes_max) {
+                                                   uint64_t file_bytes_max, bool durable) {
     assert(at.end % record_alignment == 0);
     std::unique_ptr<DataFiles> files(new DataFiles(io, std::move(folder), volume, file_bytes_max));
     files->folder_fd_.reset(::open(files->folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -34,11 +34,11 @@ Result<std::unique_ptr<DataFiles>> DataFiles::open(Io& io, std::string folder, c
     if (at.end == 0)
         TRY(files->begin_file(at));
     else
-        TRY(files->resume(at));
+        TRY(files->resume(at, durable));
     return files;
 }
 
-Result<void> DataFiles::resume(DataPosition at) {
+Result<void> DataFiles::resume(DataPosition at, bool durable) {
     std::string path = data_file_path(folder_, at.file);
     UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (!file) return fail(errno, "open {}: {}", path, errno_text(errno));
@@ -61,6 +61,7 @@ Result<void> DataFiles::resume(DataPosition at) {
     file_ = std::move(file);
     first_sequence_ = head->sequence;
     position_ = at;
+    if (durable) return {};
     // What is there may be in memory only, if it was written by a process that was killed.
     return sync();
 }
@@ -113,6 +114,8 @@ Result<void> DataFiles::write(DataPosition& at, RecordHead head, std::span<const
         if (op.error != 0)
             return fail(op.error, "{}: write {} bytes at offset {}: {}", data_file_path(folder_, at.file), op.buffer.size(),
                         op.offset, errno_text(op.error));
+    // So that the disk is busy from now on, and not only when it is all to be durable. That it fails is found by the sync.
+    ::sync_file_range(file_.get(), static_cast<off_t>(at.end), static_cast<off_t>(to - at.end), SYNC_FILE_RANGE_WRITE);
     at = {at.file, to, at.sequence + 1};
     return {};
 }

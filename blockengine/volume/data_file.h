@@ -44,9 +44,10 @@ class DataFiles {
     // down), what is missing becomes a hole, and its blocks fail their hashes. `folder` exists.
     // A file that would become larger than `file_bytes_max` is sealed and another begun; a batch that alone is larger has
     // a file to itself.
+    // `durable`: what lies before `at` is known to be; else it is made so.
     // Errors: EIO where the file is not of this volume; what open(2) and so on give.
     static Result<std::unique_ptr<DataFiles>> open(Io& io, std::string folder, const VolumeId& volume, DataPosition at,
-                                                   uint64_t file_bytes_max);
+                                                   uint64_t file_bytes_max, bool durable = false);
 
     // Appends at most batch_blocks_max blocks, none larger than stored_block_bytes_max, as one record; their entries come in
     // the same order. Not durable before sync(). `bytes` are borrowed for the call and not copied.
@@ -63,7 +64,7 @@ class DataFiles {
     DataFiles(Io& io, std::string folder, const VolumeId& volume, uint64_t file_bytes_max)
         : io_(io), folder_(std::move(folder)), volume_(volume), file_bytes_max_(file_bytes_max) {}
 
-    Result<void> resume(DataPosition at);
+    Result<void> resume(DataPosition at, bool durable);
     Result<void> begin_file(DataPosition at);
     Result<void> make_room(uint64_t record_bytes);
     Result<void> roll_over();

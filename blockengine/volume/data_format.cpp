@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "blockengine/base/hex.h"
+
 namespace hyper {
 
 namespace {
@@ -142,7 +144,7 @@ std::optional<std::vector<BatchEntry>> decode_entries(const RecordPlace& place, 
 }
 
 std::string file_record_text(const VolumeId& volume, uint32_t file) {
-    return fmt::format(R"({{"volume":"{}","file":{},"version":{}}})", hash_text(volume), file, format_version);
+    return fmt::format(R"({{"volume":"{}","file":{},"version":{}}})", hex(volume), file, format_version);
 }
 
 std::string data_file_path(const std::string& folder, uint32_t file) { return fmt::format("{}/{:08}", folder, file); }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/base/log.h"
 
 namespace hyper {
@@ -246,11 +247,7 @@ Result<void> Draft::rewrite_log() {
     return sync(log_->folder_fd());
 }
 
-std::string Draft::id() const {
-    std::string text;
-    for (std::byte byte : log_->id()) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
-    return text;
-}
+std::string Draft::id() const { return hex(log_->id()); }
 
 Result<void> Draft::discard() {
     std::lock_guard lock(flush_mutex_);

@@ -6,21 +6,11 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "blockengine/base/hex.h"
+
 namespace hyper {
 
 namespace {
-
-std::optional<Sha256> parse_root(std::string_view text) {
-    Sha256 root;
-    if (text.size() != 2 * root.size()) return std::nullopt;
-    for (size_t i = 0; i < root.size(); ++i) {
-        uint8_t byte = 0;
-        auto [end, error] = std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, byte, 16);
-        if (error != std::errc() || end != text.data() + 2 * i + 2) return std::nullopt;
-        root[i] = std::byte{byte};
-    }
-    return root;
-}
 
 std::string span_of(const std::vector<Generation>& all) {
     if (all.empty()) return "it has none yet";
@@ -29,13 +19,6 @@ std::string span_of(const std::vector<Generation>& all) {
 }
 
 }  // namespace
-
-std::string hex(std::span<const std::byte> bytes) {
-    std::string text;
-    text.reserve(2 * bytes.size());
-    for (std::byte byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", static_cast<unsigned>(byte));
-    return text;
-}
 
 std::string utc_text(int64_t time) {
     std::tm parts{};
@@ -101,10 +84,9 @@ Result<Generation> Generation::from_json(std::string_view text) {
     take("change-id", result.origin.change_id);
     take("draft", result.draft_id);
     take("pinned", result.pinned);
-    auto parsed = parse_root(root);
-    if (!good || !parsed || result.number == 0)
+    good = good && parse_hex(root, result.root);
+    if (!good || result.number == 0)
         return fail(EINVAL, "generation: \"{}\" is not what is written for one", text.substr(0, 80));
-    result.root = *parsed;
     return result;
 }
 

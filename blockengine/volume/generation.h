@@ -47,6 +47,4 @@ std::optional<int64_t> parse_utc(std::string_view text);
 // ascending and of one volume. Errors: ENOENT, saying which there are.
 Result<Generation> find_generation(const std::vector<Generation>& all, std::string_view which);
 
-std::string hex(std::span<const std::byte> bytes);
-
 }  // namespace hyper

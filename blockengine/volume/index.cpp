@@ -3,6 +3,7 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -11,6 +12,7 @@
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
 #include "blockengine/io.h"
+#include "blockengine/volume/index_files.h"
 
 namespace hyper {
 
@@ -40,6 +42,9 @@ rocksdb::Options options_of(bool follows) {
     options.paranoid_checks = true;
     // A follower holds the files that the writer's compactions remove.
     options.max_open_files = -1;
+    // They are few and opened in no time: threads would take longer.
+    options.max_file_opening_threads = 1;
+    options.skip_stats_update_on_db_open = true;
     options.max_background_jobs = 2;
     options.max_total_wal_size = 64 << 20;
     options.stats_dump_period_sec = 0;
@@ -262,27 +267,25 @@ void IndexBatch::set(std::string_view name, std::string_view value) { batch_->Pu
 void IndexBatch::unset(std::string_view name) { batch_->Delete(name_key(name)); }
 size_t IndexBatch::bytes() const { return batch_->GetDataSize(); }
 
-Index::Index(std::string folder, std::unique_ptr<rocksdb::DB> db, bool follows)
-    : folder_(std::move(folder)), db_(std::move(db)), follows_(follows) {}
+Index::Index(std::string folder, std::unique_ptr<rocksdb::Env> env, std::unique_ptr<rocksdb::DB> db, bool follows)
+    : folder_(std::move(folder)), env_(std::move(env)), db_(std::move(db)), follows_(follows) {}
 
 Index::~Index() = default;
 
-Result<std::unique_ptr<Index>> Index::create(const std::string& folder) {
+Result<std::unique_ptr<Index>> Index::open_writable(const std::string& folder, bool create) {
+    auto env = make_index_env();
     auto options = options_of(false);
-    options.create_if_missing = true;
-    options.error_if_exists = true;
+    options.env = env.get();
+    options.create_if_missing = options.error_if_exists = create;
     rocksdb::DB* db = nullptr;
     auto status = rocksdb::DB::Open(options, folder, &db);
-    if (!status.ok()) return failed(folder, "create the index", status);
-    return std::unique_ptr<Index>(new Index(folder, std::unique_ptr<rocksdb::DB>(db), false));
+    if (!status.ok()) return failed(folder, create ? "create the index" : "open the index", status);
+    return std::unique_ptr<Index>(new Index(folder, std::move(env), std::unique_ptr<rocksdb::DB>(db), false));
 }
 
-Result<std::unique_ptr<Index>> Index::open_to_write(const std::string& folder) {
-    rocksdb::DB* db = nullptr;
-    auto status = rocksdb::DB::Open(options_of(false), folder, &db);
-    if (!status.ok()) return failed(folder, "open the index", status);
-    return std::unique_ptr<Index>(new Index(folder, std::unique_ptr<rocksdb::DB>(db), false));
-}
+Result<std::unique_ptr<Index>> Index::create(const std::string& folder) { return open_writable(folder, true); }
+
+Result<std::unique_ptr<Index>> Index::open_to_write(const std::string& folder) { return open_writable(folder, false); }
 
 Result<std::unique_ptr<Index>> Index::open_to_follow(const std::string& folder) {
     // The writer may remove a file between the moment that it is listed and the one that it is opened.
@@ -292,7 +295,7 @@ Result<std::unique_ptr<Index>> Index::open_to_follow(const std::string& folder) 
         rocksdb::DB* db = nullptr;
         // Nothing is written to the second folder, since the log goes nowhere.
         status = rocksdb::DB::OpenAsSecondary(options_of(true), folder, folder, &db);
-        if (status.ok()) return std::unique_ptr<Index>(new Index(folder, std::unique_ptr<rocksdb::DB>(db), true));
+        if (status.ok()) return std::unique_ptr<Index>(new Index(folder, nullptr, std::unique_ptr<rocksdb::DB>(db), true));
     }
     return failed(folder, "open the index", status);
 }
@@ -305,7 +308,11 @@ Result<void> Index::refresh() {
 }
 
 Result<std::unique_ptr<BlockCursor>> Index::cursor() const {
-    rocksdb::ReadOptions waits, no_wait;
+    // Without an end a search behind the last block would go through all that was written since, of every kind.
+    static const rocksdb::Slice end_of_blocks("c");
+    rocksdb::ReadOptions waits;
+    waits.iterate_upper_bound = &end_of_blocks;
+    rocksdb::ReadOptions no_wait = waits;
     no_wait.read_tier = rocksdb::kBlockCacheTier;
     std::vector<rocksdb::Iterator*> both{db_->NewIterator(waits), db_->NewIterator(no_wait)};
     return std::unique_ptr<BlockCursor>(

@@ -16,6 +16,7 @@
 
 namespace rocksdb {
 class DB;
+class Env;
 class Iterator;
 class WriteBatch;
 }  // namespace rocksdb
@@ -121,11 +122,13 @@ class Index {
     Result<void> write(IndexBatch& batch, bool durable);
 
   private:
-    Index(std::string folder, std::unique_ptr<rocksdb::DB> db, bool follows);
+    Index(std::string folder, std::unique_ptr<rocksdb::Env> env, std::unique_ptr<rocksdb::DB> db, bool follows);
+    static Result<std::unique_ptr<Index>> open_writable(const std::string& folder, bool create);
 
     Result<std::optional<std::string>> value(const std::string& key, std::string_view what) const;
 
     std::string folder_;
+    std::unique_ptr<rocksdb::Env> env_;  // that db_ uses; nullptr for the usual one
     std::unique_ptr<rocksdb::DB> db_;
     bool follows_;
 };

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "blockengine/base/result.h"
@@ -92,5 +95,33 @@ class Turns {
     uint64_t next_ = 0;           // guarded by mutex_
     std::optional<Error> error_;  // guarded by mutex_
 };
+
+// Goes over all parts by `threads` threads, this one among them. Each thread makes a work of its own by `make_work()` and calls its
+// `look(part)` for one part after the other; `hand_over(work, part)` is then called by one thread at a time, for the parts in their order.
+// `stop` (which may be empty) is asked before each part. Errors: the first of look() and hand_over(); ECANCELED where stop() was true.
+template <class MakeWork, class HandOver>
+Result<void> go_over_parts(PartWalk& walk, unsigned threads, const std::function<bool()>& stop, const MakeWork& make_work,
+                           const HandOver& hand_over) {
+    Turns turns;
+    auto run = [&] {
+        auto work = make_work();
+        Part part;
+        while (!turns.failed() && walk.next(part)) {
+            Result<void> result;
+            if (stop && stop()) result = fail(ECANCELED, "interrupted");
+            if (result) result = work.look(part);
+            if (result && !turns.wait_for(part.number)) return;
+            if (result) result = hand_over(work, part);
+            if (!result) return turns.fail_with(std::move(result).error());
+            turns.pass();
+        }
+    };
+    std::vector<std::thread> others;
+    for (unsigned i = 1; i < threads; ++i) others.emplace_back(run);
+    run();
+    for (std::thread& thread : others) thread.join();
+    if (turns.error()) return tl::unexpected(*turns.error());
+    return {};
+}
 
 }  // namespace hyper

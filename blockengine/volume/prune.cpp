@@ -28,11 +28,17 @@ constexpr size_t punched_at_once = 4096;
 }  // namespace
 
 Result<VolumeWriter::Pruned> VolumeWriter::prune(uint32_t number) {
+    TRY(usable());
     Generation generation = TRY(volume_->find(std::to_string(number)));
     if (number + 1 == pending_)
         return fail(EINVAL, "{}: generation {} is the newest, which stays", paths_.folder, number);
     if (generation.pinned)
         return fail(EINVAL, "{}: generation {} is pinned (hyperctl volume unpin lets go of it)", paths_.folder, number);
+    return kept(prune_all(generation));
+}
+
+Result<VolumeWriter::Pruned> VolumeWriter::prune_all(const Generation& generation) {
+    const uint32_t number = generation.number;
     TRY(data_->append_text(RecordKind::pruned, number, generation.attempt, fmt::format("[{}]", number)));
     TRY(data_->sync());
     IndexBatch batch;

@@ -28,20 +28,28 @@ Result<std::string> read_small_file(const std::string& path) {
     return text;
 }
 
-Result<void> write_small_file(const std::string& path, std::string_view text) {
+Result<void> prepare_small_file(const std::string& path, std::string_view text) {
     std::string fresh = path + ".new";
     int fd = ::open(fresh.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
     bool good = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
     int why = errno;
     if (fd >= 0) ::close(fd);
-    if (good && ::rename(fresh.c_str(), path.c_str()) != 0) {
-        good = false;
-        why = errno;
-    }
-    if (!good) {
-        ::unlink(fresh.c_str());
-        return fail(why, "{}: write: {}", path, errno_text(why));
-    }
+    if (good) return {};
+    ::unlink(fresh.c_str());
+    return fail(why, "{}: write: {}", path, errno_text(why));
+}
+
+Result<void> put_in_place(const std::string& path) {
+    std::string fresh = path + ".new";
+    if (::rename(fresh.c_str(), path.c_str()) == 0) return {};
+    int why = errno;
+    ::unlink(fresh.c_str());
+    return fail(why, "{}: write: {}", path, errno_text(why));
+}
+
+Result<void> write_small_file(const std::string& path, std::string_view text) {
+    TRY(prepare_small_file(path, text));
+    TRY(put_in_place(path));
     return sync_folder(path.substr(0, path.rfind('/')));
 }
 

@@ -5,8 +5,6 @@
 #include "blockengine/volume/store_blocks.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <thread>
 #include <vector>
 
 #include "blockengine/base/bytes.h"
@@ -22,9 +20,10 @@ constexpr int zstd_level = 1;
 // One thread's work on one part at a time.
 class PartWork {
   public:
-    PartWork(const VolumeWriter& writer, SourceReader& reader, size_t units_a_part)
+    PartWork(const VolumeWriter& writer, SourceReader& reader, size_t units_a_part, uint32_t refer_to)
         : volume_(*writer.volume()),
           pending_(writer.pending()),
+          refer_to_(refer_to),
           reader_(reader),
           size_bytes_(reader.source().size_bytes()),
           unit_bytes_(unit_bytes_of(volume_.block_bytes())),
@@ -83,6 +82,10 @@ class PartWork {
         return {};
     }
 
+    static bool has(const std::optional<BlockCursor::Found>& found, const Hash128& hash) {
+        return found && (found->entry.codec == BlockCodec::plain || found->entry.codec == BlockCodec::zstd) && found->entry.hash == hash;
+    }
+
     // Whether it differs.
     Result<bool> look_at_block(uint64_t block, std::span<const std::byte> bytes) {
         auto found = TRY(cursor_->next(block, block + 1, pending_));
@@ -94,10 +97,12 @@ class PartWork {
             return true;
         }
         Hash128 hash = xxh3_128(bytes);
-        if (found && found->entry.codec != BlockCodec::lost && found->entry.codec != BlockCodec::zeros && found->entry.hash == hash)
-            return false;
+        if (has(found, hash)) return false;
         StoredBlock stored{.block = block, .codec = BlockCodec::plain, .hash = hash, .bytes = bytes, .place = {}};
-        if (volume_.info().options.compress) {
+        auto earlier = refer_to_ != 0 ? TRY(cursor_->next(block, block + 1, refer_to_)) : std::nullopt;
+        if (has(earlier, hash)) {
+            stored = {.block = block, .codec = earlier->entry.codec, .hash = hash, .bytes = {}, .place = earlier->entry.place};
+        } else if (volume_.info().options.compress) {
             // What saves less than an eighth is not worth the unpacking.
             auto room = std::span(packed_).subspan(packed_used_, bytes.size() - bytes.size() / 8);
             if (auto used = pack(Codec::zstd, zstd_level, bytes, room)) {
@@ -120,7 +125,7 @@ class PartWork {
     }
 
     const Volume& volume_;
-    const uint32_t pending_;
+    const uint32_t pending_, refer_to_;
     SourceReader& reader_;
     const uint64_t size_bytes_, unit_bytes_;
     std::unique_ptr<BlockCursor> cursor_;
@@ -136,7 +141,6 @@ Result<StoreCounts> store_blocks(VolumeWriter& writer, const Source& source, con
     const size_t units_a_part = static_cast<size_t>(std::max<uint64_t>(part_bytes / unit_bytes, 1));
     PartWalk walk(runs, unit_bytes / block_bytes, units_a_part, progress ? progress->next_block : 0);
     SourceReader reader(writer.volume()->engine(), source, options.limits, options.stop);
-    Turns turns;
     StoreCounts total;
     // By the thread whose turn it is.
     auto hand_over = [&](PartWork& work, const Part& part) -> Result<void> {
@@ -153,24 +157,8 @@ Result<StoreCounts> store_blocks(VolumeWriter& writer, const Source& source, con
         if (options.done) options.done(part.units.size() * unit_bytes);
         return {};
     };
-    auto run = [&] {
-        PartWork work(writer, reader, units_a_part);
-        Part part;
-        while (!turns.failed() && walk.next(part)) {
-            Result<void> result;
-            if (options.stop && options.stop()) result = fail(ECANCELED, "interrupted");
-            if (result) result = work.look(part);
-            if (result && !turns.wait_for(part.number)) return;
-            if (result) result = hand_over(work, part);
-            if (!result) return turns.fail_with(std::move(result).error());
-            turns.pass();
-        }
-    };
-    std::vector<std::thread> threads;
-    for (unsigned i = 1; i < options.threads; ++i) threads.emplace_back(run);
-    run();
-    for (std::thread& thread : threads) thread.join();
-    if (turns.error()) return tl::unexpected(*turns.error());
+    auto make_work = [&] { return PartWork(writer, reader, units_a_part, options.refer_to); };
+    TRY(go_over_parts(walk, options.threads, options.stop, make_work, hand_over));
     return total;
 }
 

@@ -23,6 +23,8 @@ struct StoreCounts {
 struct StoreOptions {
     unsigned threads = 2;
     ReadLimits limits;
+    // A generation whose blocks are referred to where they are what is to be stored, rather than stored again; 0: none.
+    uint32_t refer_to = 0;
     // Told of each part of the disk that is done, in bytes; called by one thread at a time.
     std::function<void(uint64_t)> done;
     // Asked often: true ends the work with ECANCELED.

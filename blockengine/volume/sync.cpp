@@ -35,7 +35,7 @@ class Sync {
         auto start = Clock::now();
         SyncReport report;
         if (source_.source->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", origin_.source);
-        if (TRY(has_draft(writer_)))
+        if (TRY(find_draft(writer_)) == DraftFound::written)
             return fail(EBUSY, "{}: has a draft of what was written to it (hyperctl volume commit makes a generation of it, discard throws it away)",
                         writer_.volume()->folder());
         if (options_.trust) TRY(forget(distrust_name(origin_)));
@@ -156,7 +156,8 @@ class Sync {
             uint64_t drawn = draw() % block_count;
             auto found = TRY(cursor->next(drawn, block_count, writer_.pending()));
             uint64_t block = found ? found->block : drawn;
-            if (runs.contains(block)) continue;
+            bool lost = found && found->entry.codec == BlockCodec::lost;  // what it was is not known
+            if (lost || runs.contains(block)) continue;
             ++sampled;
             auto there = std::span(bytes).first(std::min<uint64_t>(block_bytes_, size - block * block_bytes_));
             TRY(writer_.volume()->engine().read(*source_.source, block * block_bytes_, there));
@@ -175,6 +176,7 @@ class Sync {
     }
 
     Result<void> forget(const std::string& name) {
+        if (!TRY(writer_.index().get(name))) return {};
         IndexBatch batch;
         batch.unset(name);
         return writer_.index().write(batch, true);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <random>
-#include <thread>
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/volume/parts.h"
@@ -137,29 +136,16 @@ Result<VerifyReport> verify_generation(const Volume& volume, const Generation& g
     report.blocks = runs.block_count();
     if (options.planned) options.planned(runs.block_count() * block_bytes);
     PartWalk walk(runs, unit_bytes / block_bytes, units_a_part, 0);
-    Turns turns;
     MerkleStream tree(tree_height(generation.size_bytes));
-    auto run = [&] {
-        PartCheck check(volume, generation, *source, all, units_a_part);
-        Part part;
-        while (!turns.failed() && walk.next(part)) {
-            Result<void> result;
-            if (options.stop && options.stop()) result = fail(ECANCELED, "interrupted");
-            if (result) result = check.look(part);
-            if (!result) return turns.fail_with(std::move(result).error());
-            if (!turns.wait_for(part.number)) return;
-            report.bytes += check.read_bytes;
-            for (BadRange& range : check.bad) add_bad(report, std::move(range));
-            for (const auto& [leaf, hash] : check.leaves) tree.add(leaf, hash);
-            if (options.done) options.done(check.read_bytes);
-            turns.pass();
-        }
+    auto make_work = [&] { return PartCheck(volume, generation, *source, all, units_a_part); };
+    auto hand_over = [&](PartCheck& check, const Part&) -> Result<void> {
+        report.bytes += check.read_bytes;
+        for (BadRange& range : check.bad) add_bad(report, std::move(range));
+        for (const auto& [leaf, hash] : check.leaves) tree.add(leaf, hash);
+        if (options.done) options.done(check.read_bytes);
+        return {};
     };
-    std::vector<std::thread> threads;
-    for (unsigned i = 1; i < options.threads; ++i) threads.emplace_back(run);
-    run();
-    for (std::thread& thread : threads) thread.join();
-    if (turns.error()) return tl::unexpected(*turns.error());
+    TRY(go_over_parts(walk, options.threads, options.stop, make_work, hand_over));
     if (all && report.bad_blocks == 0) report.root = root_hash(generation.size_bytes, tree.finish());
     return report;
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/generation_source.h"
 #include "blockengine/volume/small_file.h"
 
@@ -15,18 +16,6 @@ namespace hyper {
 namespace {
 
 constexpr std::string_view info_head = "hyper volume 1\n";
-
-std::optional<VolumeId> parse_id(std::string_view text) {
-    VolumeId id;
-    if (text.size() != 2 * id.size()) return std::nullopt;
-    for (size_t i = 0; i < id.size(); ++i) {
-        uint8_t byte = 0;
-        auto [end, error] = std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, byte, 16);
-        if (error != std::errc() || end != text.data() + 2 * i + 2) return std::nullopt;
-        id[i] = std::byte{byte};
-    }
-    return id;
-}
 
 std::optional<uint64_t> parse_number(std::string_view text) {
     uint64_t value = 0;
@@ -64,14 +53,12 @@ Result<VolumeInfo> read_volume_info(const std::string& folder) {
         std::string_view line = rest.substr(0, end), value;
         if (line.starts_with(field) && line.size() > field.size()) value = line.substr(field.size() + 1);
         rest.remove_prefix(std::min(end + 1, rest.size()));
-        auto id = field == "id" ? parse_id(value) : std::nullopt;
         auto parsed = parse_number(value);
         uint64_t number = parsed.value_or(0);
-        bool good = field == "id" ? id.has_value() : parsed.has_value();
+        bool good = field == "id" ? parse_hex(value, info.id) : parsed.has_value();
         if (field == "block_bytes")
             good = good && std::has_single_bit(number) && number >= block_bytes_min && number <= block_bytes_max;
         if (!good) return fail(EINVAL, "{}: {}: \"{}\" is not a value that it can have", path, field, value);
-        if (field == "id") info.id = *id;
         if (field == "block_bytes") info.options.block_bytes = static_cast<uint32_t>(number);
         if (field == "compress") info.options.compress = number != 0;
         if (field == "data_file_bytes_max") info.options.data_file_bytes_max = number;
@@ -131,7 +118,17 @@ Result<std::shared_ptr<const Source>> Volume::open_generation(const Generation& 
 }
 
 Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
+    // Joined whenever they are as many together as one may be alone.
     std::vector<BlockRuns> lists;
+    size_t runs_in_lists = 0;
+    auto join = [&] {
+        std::vector<const BlockRuns*> pointers;
+        for (const BlockRuns& list : lists) pointers.push_back(&list);
+        BlockRuns all = lists.size() == 1 ? std::move(lists[0]) : BlockRuns::union_of(pointers);
+        lists.clear();
+        lists.push_back(std::move(all));
+        runs_in_lists = lists[0].runs().size();
+    };
     for (const auto& generation : TRY(index_->generations())) {
         uint32_t number = generation.first;
         if (number <= from || number > to) continue;
@@ -144,12 +141,13 @@ Result<BlockRuns> Volume::changed(uint32_t from, uint32_t to) const {
         });
         TRY(std::move(visited));
         runs.normalise();
+        runs_in_lists += runs.runs().size();
+        if (runs_in_lists > BlockRuns::runs_max) join();
     }
     if (pruned_.pruned(from) || pruned_.pruned(to))
         return fail(ESTALE, "{}: generation {} was pruned", folder(), pruned_.pruned(from) ? from : to);
-    std::vector<const BlockRuns*> pointers;
-    for (const BlockRuns& runs : lists) pointers.push_back(&runs);
-    return BlockRuns::union_of(pointers);
+    join();
+    return std::move(lists[0]);
 }
 
 Result<std::shared_ptr<const File>> Volume::data_file(uint32_t number, uint64_t end) const {

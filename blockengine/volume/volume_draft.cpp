@@ -39,30 +39,56 @@ class Overlay {
     std::string folder_;
 };
 
+bool is_there(const std::string& draft_folder) { return fs::exists(draft_folder + "/map"); }
+
+bool anything_written(const Draft& draft) {
+    bool anything = false;
+    draft.visit_changed([&](const SectorRun&) {
+        anything = true;
+        return false;
+    });
+    return anything;
+}
+
+// Killed after the commit, and before the draft was removed?
+Result<void> remove_committed(VolumeWriter& writer) {
+    const std::string folder = writer.volume()->paths().draft();
+    if (!is_there(folder)) return {};
+    auto all = TRY(writer.volume()->generations());
+    if (all.empty() || all.back().draft_id.empty()) return {};
+    auto leftover = Draft::open(folder, identity_of(writer, all.back().number - 1, all.back().size_bytes), nullptr, writer.volume()->engine());
+    if (!leftover || (*leftover)->id() != all.back().draft_id) return {};
+    return (*leftover)->discard();
+}
+
 }  // namespace
 
-Result<bool> has_draft(VolumeWriter& writer) {
+Result<DraftFound> find_draft(VolumeWriter& writer) {
+    TRY(remove_committed(writer));
     const std::string folder = writer.volume()->paths().draft();
-    if (!fs::exists(folder + "/map")) return false;
+    if (!is_there(folder)) return DraftFound::none;
     auto all = TRY(writer.volume()->generations());
-    if (all.empty() || all.back().draft_id.empty()) return true;
-    // Committed, and not removed yet?
-    auto leftover = Draft::open(folder, identity_of(writer, all.back().number - 1, all.back().size_bytes), nullptr, writer.volume()->engine());
-    if (!leftover || (*leftover)->id() != all.back().draft_id) return true;
-    TRY((*leftover)->discard());
-    return false;
+    if (all.empty()) return DraftFound::written;
+    auto draft = Draft::open(folder, identity_of(writer, all.back().number, all.back().size_bytes), nullptr, writer.volume()->engine());
+    if (!draft || anything_written(**draft)) return DraftFound::written;
+    TRY((*draft)->discard());
+    return DraftFound::nothing_written;
 }
 
 Result<std::unique_ptr<VolumeDraft>> VolumeDraft::open(Engine& engine, const std::string& folder) {
     auto writer = TRY(VolumeWriter::open(engine, folder));
-    TRY(has_draft(*writer));
+    TRY(remove_committed(*writer));
     auto newest = TRY(writer->volume()->find("latest"));
     auto base = TRY(writer->volume()->open_generation(newest));
     auto disk = TRY(Draft::open(writer->volume()->paths().draft(), identity_of(*writer, newest.number, newest.size_bytes), std::move(base), engine));
     return std::unique_ptr<VolumeDraft>(new VolumeDraft(std::move(writer), std::move(disk)));
 }
 
-Result<Generation> VolumeDraft::commit(const StoreOptions& options) {
+Result<std::optional<Generation>> VolumeDraft::commit(const StoreOptions& options) {
+    if (!anything_written(*disk_)) {
+        TRY(disk_->discard());
+        return std::nullopt;
+    }
     TRY(disk_->flush());
     const uint64_t block_bytes = writer_->volume()->block_bytes();
     BlockRuns runs = TRY(writer_->pending_runs());
@@ -73,7 +99,6 @@ Result<Generation> VolumeDraft::commit(const StoreOptions& options) {
         return true;
     });
     runs.normalise();
-    if (runs.runs().empty()) return fail(EALREADY, "{}: nothing was written since the newest generation", writer_->volume()->folder());
     auto source = disk_->source();
     TRY(store_blocks(*writer_, *source, runs, std::nullopt, options));
     int64_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());

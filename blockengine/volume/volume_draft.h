@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "blockengine/volume/draft.h"
@@ -21,8 +22,8 @@ class VolumeDraft {
     const std::shared_ptr<Draft>& disk() const { return disk_; }
 
     // Makes a generation of what was written; nobody may write meanwhile, and the draft is gone afterwards. Killed at any point, the
-    // draft is still there, or the generation is. Errors: EALREADY where nothing was written.
-    Result<Generation> commit(const StoreOptions& options);
+    // draft is still there, or the generation is. nullopt where nothing was written: then there is no new generation.
+    Result<std::optional<Generation>> commit(const StoreOptions& options);
     // What was written is gone.
     Result<void> discard();
 
@@ -38,7 +39,9 @@ class VolumeDraft {
 // volume's folder.
 Result<std::shared_ptr<WritableDisk>> open_overlay(Engine& engine, const std::string& volume_folder, std::shared_ptr<const Source> base);
 
-// Whether a volume has a draft that is no generation yet. What was left of one that is one is removed.
-Result<bool> has_draft(VolumeWriter& writer);
+// Whether a volume has a draft that is no generation yet, and to which something was written or which cannot be opened. What was left of
+// one that is a generation is removed, and so is one to which nothing was written.
+enum class DraftFound { none, nothing_written, written };
+Result<DraftFound> find_draft(VolumeWriter& writer);
 
 }  // namespace hyper

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "blockengine/base/bytes.h"
@@ -49,9 +50,13 @@ Result<std::unique_ptr<VolumeWriter>> VolumeWriter::create(Engine& engine, const
     // It gets its name when it is whole; what a killed process left of one is in nobody's way.
     std::string fresh = fmt::format("{}/.{}.{}{}", parent, fs::path(folder).filename().string(), ::getpid(), ".new");
     VolumePaths paths(fresh);
-    for (const std::string& path : {fresh, paths.data()})
+    auto make_folder = [](const std::string& path) -> Result<void> {
         if (::mkdir(path.c_str(), 0700) != 0) return fail(errno, "{}: make the folder: {}", path, errno_text(errno));
+        return {};
+    };
+    TRY(make_folder(fresh));
     auto made = [&]() -> Result<void> {
+        TRY(make_folder(paths.data()));
         TRY(write_volume_info(fresh, {random_number<VolumeId>(), options}));
         TRY(PrunedMarks::create(paths.pruned()));
         TRY(Index::create(paths.index()));
@@ -89,11 +94,13 @@ Result<void> VolumeWriter::load() {
     pending_ = newest + 1;
     if (pending_ > PrunedMarks::generation_max) return fail(ENOSPC, "{}: there are no more numbers for generations", paths_.folder);
     DataPosition at;
+    bool durable = false;
     attempt_ = random_number<uint64_t>();
     if (auto text = TRY(index_->get(state_name))) {
         auto state = Json::parse(*text, nullptr, false);
         try {
             at = {state.at("file"), state.at("end"), state.at("sequence")};
+            durable = state.at("generation") == newest;  // nothing was appended since it was committed
             if (state.at("generation") == pending_) {
                 attempt_ = state.at("attempt");
                 runs_sequence_ = state.at("runs");
@@ -108,7 +115,7 @@ Result<void> VolumeWriter::load() {
                         error.what());
         }
     }
-    data_ = TRY(DataFiles::open(engine_.io(), paths_.data(), volume_->info().id, at, volume_->info().options.data_file_bytes_max));
+    data_ = TRY(DataFiles::open(engine_.io(), paths_.data(), volume_->info().id, at, volume_->info().options.data_file_bytes_max, durable));
     tree_ = std::make_unique<StoredTree>(*index_, pending_);
     TRY(check_since_checkpoint());
     return finish_pruning();
@@ -186,7 +193,17 @@ void VolumeWriter::save_state(IndexBatch& batch) const {
     put_state(batch, state);
 }
 
+Result<void> VolumeWriter::usable() const {
+    if (!failed_) return {};
+    return fail(failed_->code, "{}: is not written any more until it is opened anew, since this failed before: {}", paths_.folder, failed_->message);
+}
+
 Result<void> VolumeWriter::put(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves) {
+    TRY(usable());
+    return kept(put_all(blocks, leaves));
+}
+
+Result<void> VolumeWriter::put_all(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves) {
     IndexBatch batch;
     if (!blocks.empty()) {
         auto entries = TRY(data_->append_batch(pending_, attempt_, blocks));
@@ -213,6 +230,11 @@ Result<void> VolumeWriter::put(std::span<const StoredBlock> blocks, std::span<co
 }
 
 Result<Generation> VolumeWriter::commit(const Commit& commit) {
+    TRY(usable());
+    return kept(commit_all(commit));
+}
+
+Result<Generation> VolumeWriter::commit_all(const Commit& commit) {
     Generation generation{.number = pending_,
                           .size_bytes = commit.size_bytes,
                           .time = commit.time,
@@ -224,14 +246,19 @@ Result<Generation> VolumeWriter::commit(const Commit& commit) {
                           .draft_id = commit.draft_id};
     std::string json = generation.to_json();
     TRY(data_->append_text(RecordKind::generation, pending_, attempt_, json));
-    TRY(data_->sync());
+    // Two files are made durable at once: the file system's journal is then written once for both.
+    auto prepared = std::async(std::launch::async, [&] { return prepare_small_file(paths_.latest(), std::to_string(pending_)); });
+    auto synced = data_->sync();
+    TRY(prepared.get());
+    TRY(std::move(synced));
     IndexBatch batch;
     TRY(tree_->save(batch));
     batch.put_generation(pending_, json);
     progress_.reset();
     save_state(batch);
     TRY(index_->write(batch, true));
-    TRY(tell_latest());
+    // If the power is cut before the new name is on the disk, whoever opens the volume next tells it again.
+    TRY(put_in_place(paths_.latest()));
     pending_ = generation.number + 1;
     attempt_ = random_number<uint64_t>();
     runs_sequence_ = checkpoint_ = 0;
@@ -252,13 +279,18 @@ Result<void> VolumeWriter::tell_latest() {
 }
 
 Result<void> VolumeWriter::set_pinned(uint32_t number, bool pinned) {
+    TRY(usable());
     Generation generation = TRY(volume_->find(std::to_string(number)));
     generation.pinned = pinned;
+    return kept(change_pin(generation));
+}
+
+Result<void> VolumeWriter::change_pin(const Generation& generation) {
     std::string json = generation.to_json();
-    TRY(data_->append_text(RecordKind::generation, number, generation.attempt, json));
+    TRY(data_->append_text(RecordKind::generation, generation.number, generation.attempt, json));
     TRY(data_->sync());
     IndexBatch batch;
-    batch.put_generation(number, json);
+    batch.put_generation(generation.number, json);
     save_state(batch);
     return index_->write(batch, true);
 }

@@ -21,7 +21,8 @@ struct NewLeaf {
     Sha256 hash;
 };
 
-// Bound to one thread, but for what says otherwise.
+// Bound to one thread, but for what says otherwise. After an error in the middle of a change everything that changes the volume is refused,
+// saying why, since what is in memory may not be what is in the index: then open it anew.
 class VolumeWriter {
   public:
     // Makes a volume with no generation at `folder`, which ends in ".volume" and is not there yet. Errors: EEXIST; EINVAL.
@@ -79,6 +80,17 @@ class VolumeWriter {
   private:
     VolumeWriter(Engine& engine, std::string folder) : engine_(engine), paths_(std::move(folder)) {}
 
+    Result<void> usable() const;
+    // Keeps the first error, and hands it on.
+    template <class T>
+    Result<T> kept(Result<T> result) {
+        if (!result && !failed_) failed_ = result.error();
+        return result;
+    }
+    Result<void> put_all(std::span<const StoredBlock> blocks, std::span<const NewLeaf> leaves);
+    Result<Generation> commit_all(const Commit& commit);
+    Result<void> change_pin(const Generation& generation);
+    Result<Pruned> prune_all(const Generation& generation);
     Result<void> load();
     Result<void> check_since_checkpoint();
     void save_state(IndexBatch& batch) const;
@@ -102,6 +114,7 @@ class VolumeWriter {
     uint64_t stored_since_checkpoint_ = 0;
     std::optional<Progress> progress_;
     std::unique_ptr<StoredTree> tree_;
+    std::optional<Error> failed_;
 };
 
 }  // namespace hyper

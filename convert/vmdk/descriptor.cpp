@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "convert/vmdk/layout.h"
 
 namespace hyper::vmdk {
@@ -179,12 +180,6 @@ class Parser {
     bool seen_version_ = false, seen_cid_ = false;
     Descriptor result_;
 };
-
-std::string hex(std::span<const std::byte> bytes) {
-    std::string text;
-    for (std::byte b : bytes) text += fmt::format("{:02x}", static_cast<unsigned>(b));
-    return text;
-}
 
 // ddb.uuid: "60 00 C2 9x xx xx xx xx-xx xx xx xx xx xx xx xx", where 60 00 C2 9 says VMware.
 std::string disk_uuid(const Identity& identity) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/volume.h"
 
 namespace hyper {

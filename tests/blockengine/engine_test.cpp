@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "blockengine/base/hex.h"
 #include "tests/support/faulty_io.h"
 #include "tests/support/support.h"
 
@@ -339,7 +340,7 @@ TEST_F(CheckedUnits, are_an_error_where_a_stored_byte_changed) {
         }
         EXPECT_TRUE(read((index + 2) * CheckedSource::unit, 100));
     }
-    EXPECT_NE(read(2 * CheckedSource::unit, 10).error().message.find(hash_text(*source_.at(2).hash)), std::string::npos);
+    EXPECT_NE(read(2 * CheckedSource::unit, 10).error().message.find(hex(*source_.at(2).hash)), std::string::npos);
 }
 
 // A stream that unpacks well, to something else.

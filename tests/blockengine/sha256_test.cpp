@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/base/sha256.h"
 
+#include "blockengine/base/hex.h"
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -8,12 +9,12 @@ namespace {
 
 // The examples of FIPS 180-4's companion documents.
 TEST(Sha256, gives_the_examples_of_the_standard) {
-    EXPECT_EQ(hex_of(sha256({})),
+    EXPECT_EQ(hex(sha256({})),
               "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    EXPECT_EQ(hex_of(sha256({bytes_of_text("abc")})),
+    EXPECT_EQ(hex(sha256({bytes_of_text("abc")})),
               "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     std::string million(1000000, 'a');
-    EXPECT_EQ(hex_of(sha256({bytes_of_text(million)})),
+    EXPECT_EQ(hex(sha256({bytes_of_text(million)})),
               "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 

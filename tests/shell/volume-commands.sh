@@ -50,7 +50,7 @@ claim "a rollback adds a generation with the content of an old one, and the next
 truncate -s 6M 2.raw
 head -c 1M /dev/urandom | dd of=2.raw bs=1M seek=5 conv=notrunc status=none
 "$hyperctl" sync 2.raw b --root root >/dev/null
-"$hyperctl" volume rollback b@1 --root root >/dev/null
+"$hyperctl" volume rollback b@1 --root root | grep -q ', 0 B stored$' || die "blocks of generation 1 were stored again"
 "$hyperctl" compare b@4 1.raw --strict --root root >/dev/null || die "the rollback differs"
 "$hyperctl" compare b@3 2.raw --strict --root root >/dev/null || die "generation 3 differs"
 [ "$("$hyperctl" root b --root root)" = "$("$hyperctl" root 1.raw)" ] || die "the root is another"

@@ -33,6 +33,23 @@ refused 'has a draft' volume rollback web01@1
 "$hyperctl" volume verify web01 --all >/dev/null || die "verify says $?"
 refused 'has no draft' volume commit web01
 
+claim "a draft to which nothing was written goes away, by commit and by sync"
+open_only() {
+    serve_hypernbd --rw "$HYPER_ROOT/volumes"
+    qemu-io -f raw -c 'read 0 4k' "$(uri web01)" >/dev/null
+    ends_well
+    [ -e "$HYPER_ROOT/volumes/web01.volume/draft/map" ] || die "no draft was begun"
+}
+open_only
+"$hyperctl" volume commit web01 | grep -q '^nothing was written' || die "commit does not say that nothing was written"
+refused 'has no draft' volume commit web01
+open_only
+[ "$("$hyperctl" volume commit web01 --json | python3 -c 'import json, sys; print(json.load(sys.stdin))')" = "{'generation': None}" ] ||
+    die "commit --json says something else"
+"$hyperctl" volume log web01 --json | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 2' || die "there is another generation"
+open_only
+"$hyperctl" sync 2.raw web01 >/dev/null || die "it takes no sync"
+
 claim "a draft that is discarded is gone, even if it is damaged"
 for damage in false true; do
     write

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What was committed to a volume is there, whole, after a power cut and after kill -9 at any instant of a sync, a pruning or a commit.
 . "$(dirname "$0")/lib.sh"
-need "$hyperctl" /usr/bin/python3 qemu-io nbdfuse nbdkit fuse fusermount3 losetup mkfs.ext4 mkfs.xfs
+leave_out_syncs=$BUILD/tests/leave_out_syncs.so
+need "$hyperctl" "$leave_out_syncs" /usr/bin/python3 qemu-io nbdfuse nbdkit fuse fusermount3 losetup mkfs.ext4 mkfs.xfs
 need_root "mount"
 losetup --find >/dev/null 2>&1 || skip "there are no loop devices"
 nbdkit --dump-plugin python >/dev/null 2>&1 || skip "nbdkit's python plugin is missing"
@@ -66,12 +67,26 @@ code, out, err = ctl("sync", "state0.raw", volume)
 if code: sys.exit(f"lost: {err}")
 EOS
 
+declare -A size_mib=([ext4]=128 [xfs]=300)
 for kind in ext4 xfs; do
-    size_mib=128
-    [ $kind = ext4 ] || size_mib=300
     claim "$kind: what was committed is there after each power cut"
-    "$SRC/tests/powercut/record" $kind $size_mib $kind 'bash work "$MOUNT" 8'
+    "$SRC/tests/powercut/record" $kind "${size_mib[$kind]}" $kind 'bash work "$MOUNT" 8'
     "$SRC/tests/powercut/replay" $kind "${CUTS:-60}" 1 'python3 check "$MOUNT"'
+done
+
+# The same commands, with the syncs of some files left out below them.
+declare -A careless=(["data files"]='*/disk.volume/data/*' ["the index's log"]='*/disk.volume/index/*.log')
+for what in "${!careless[@]}"; do
+    for kind in ext4 xfs; do
+        claim "$kind: commits that leave out the sync of $what are seen"
+        rm -rf $kind
+        planted="env LD_PRELOAD=$leave_out_syncs LEAVE_OUT='${careless[$what]}' HYPER_IO=pread $hyperctl"
+        "$SRC/tests/powercut/record" $kind "${size_mib[$kind]}" $kind "hyperctl='$planted' bash work \"\$MOUNT\" 8"
+        status=0
+        "$SRC/tests/powercut/replay" $kind 200 1 'python3 check "$MOUNT"' 2>said.log || status=$?
+        [ $status = 1 ] && grep -q '^lost: ' said.log || die "ended with $status: $(cat said.log)"
+        grep -m 1 '^lost: ' said.log
+    done
 done
 
 claim "what was committed is there after each kill"

@@ -150,5 +150,43 @@ TEST(BlockRuns, any_bytes_are_refused_or_come_back_as_they_were) {
     EXPECT_GT(taken, 100u);
 }
 
+TEST(BlockRunsBound, joins_what_lies_nearest_when_there_are_too_many) {
+    BlockRuns runs;
+    // Groups of four with a gap of one block between them, far from each other: no two groups are to be joined.
+    constexpr uint64_t groups = BlockRuns::runs_max / 4 + 1, stride = 1000;
+    for (uint64_t i = 0; i < 4 * groups; ++i) runs.add(i / 4 * stride + i % 4 * 2, 1);
+    runs.normalise();
+    EXPECT_LE(runs.runs().size(), BlockRuns::runs_max);
+    for (uint64_t i = 0; i < groups; i += 997) {
+        for (uint64_t block : {0, 2, 4, 6}) EXPECT_TRUE(runs.contains(i * stride + block)) << i;
+        EXPECT_FALSE(runs.contains(i * stride + 7)) << i;
+    }
+    EXPECT_LE(runs.block_count(), groups * 7);
+}
+
+TEST(BlockRunsBound, joins_no_more_than_it_must_when_all_lie_at_one_distance) {
+    BlockRuns runs;
+    constexpr uint64_t count = BlockRuns::runs_max + 1, stride = 100;
+    for (uint64_t i = 0; i < count; ++i) runs.add(i * stride, 1);
+    EXPECT_EQ(runs.runs().size(), BlockRuns::runs_max / 2);
+    EXPECT_EQ(runs.block_count(), count + (count - BlockRuns::runs_max / 2) * (stride - 1));
+}
+
+TEST(BlockRunsBound, holds_for_what_is_added_in_any_order_and_for_unions) {
+    BlockRuns rising, falling;
+    constexpr uint64_t count = BlockRuns::runs_max + 5;
+    for (uint64_t i = 0; i < count; ++i) {
+        rising.add(i * 4, 1);
+        falling.add((count - i) * 4 + 1, 1);
+        ASSERT_LE(falling.runs().size(), BlockRuns::runs_max);
+    }
+    rising.normalise();
+    falling.normalise();
+    const BlockRuns* lists[] = {&rising, &falling};
+    BlockRuns all = BlockRuns::union_of(lists);
+    EXPECT_LE(all.runs().size(), BlockRuns::runs_max);
+    for (uint64_t i = 0; i < count; i += 1009) EXPECT_TRUE(all.contains(i * 4) && all.contains((count - i) * 4 + 1)) << i;
+}
+
 }  // namespace
 }  // namespace hyper

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/volume/data_file.h"
 
+#include "blockengine/base/hex.h"
 #include "tests/volume/data_support.h"
 
 namespace hyper {
@@ -59,8 +60,8 @@ TEST_F(DataFileTest, is_read_back_by_a_scan) {
     std::string zero(32, '0');
     EXPECT_EQ(scan(1), (std::vector<std::string>{
         R"(0..8192 kind 1 generation 0 attempt 0 sequence 0 {"volume":"01010101010101010101010101010101","file":1,"version":1})",
-        "8192..20480 kind 2 generation 3 attempt 77 sequence 1 [7: 1 1+12288+1000 " + hash_text(some.blocks[0].hash) +
-            " here] [8: 2 1+13288+5000 " + hash_text(some.blocks[1].hash) + " here] [20: 0 0+0+0 " + zero +
+        "8192..20480 kind 2 generation 3 attempt 77 sequence 1 [7: 1 1+12288+1000 " + hex(some.blocks[0].hash) +
+            " here] [8: 2 1+13288+5000 " + hex(some.blocks[1].hash) + " here] [20: 0 0+0+0 " + zero +
             "] [21: 1 5+123456+4096 01" + zero.substr(2) + "] [22: 3 0+0+0 " + zero + "]",
         R"(20480..28672 kind 3 generation 3 attempt 77 sequence 2 {"size":5})",
         "28672..36864 kind 4 generation 1 attempt 76 sequence 3 [1]"}));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/data_file.h"
 #include "blockengine/volume/data_scan.h"
 #include "tests/support/faulty_io.h"
@@ -48,7 +49,7 @@ inline std::vector<std::string> scan_lines(const File& file, uint32_t number, co
                                        record.head.sequence);
         for (const auto& [block, entry, in_body] : record.entries)
             line += fmt::format(" [{}: {} {}+{}+{} {}{}]", block, static_cast<int>(entry.codec), entry.place.file,
-                                entry.place.offset, entry.place.stored_bytes, hash_text(entry.hash), in_body ? " here" : "");
+                                entry.place.offset, entry.place.stored_bytes, hex(entry.hash), in_body ? " here" : "");
         if (!record.text.empty()) line += " " + std::string(record.text);
         if (record.missing_bytes > 0) line += fmt::format(" missing {}", record.missing_bytes);
         lines.push_back(line);

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "blockengine/base/hex.h"
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -34,7 +35,7 @@ std::string root_of(uint64_t size_bytes, std::vector<Leaf> leaves) {
         uint64_t length = std::min(leaf_bytes, size_bytes - leaf.number * leaf_bytes);
         stream.add(leaf.number, leaf_hash(bytes_of_text(std::string(length, leaf.filled_with))));
     }
-    return hex_of(root_hash(size_bytes, stream.finish()));
+    return hex(root_hash(size_bytes, stream.finish()));
 }
 
 // What another program says, which was written in Python from the README's words.

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "blockengine/base/hex.h"
 #include "tests/support/faulty_io.h"
 #include "tests/volume/fixture.h"
 

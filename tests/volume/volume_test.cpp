@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/volume/volume.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <fstream>
 
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/repair.h"
 #include "blockengine/volume/volume_draft.h"
 #include "tests/volume/fixture.h"
@@ -32,6 +36,18 @@ class Volumes : public test::VolumeTest {
         return options;
     }
 };
+
+TEST_F(Volumes, of_one_that_cannot_be_made_nothing_is_left) {
+    // Its folder can have a path, and the folder in it cannot.
+    constexpr size_t path_bytes_max = 4095;
+    std::string parent = scratch_.path("deep");
+    const std::string suffix = fmt::format(".{}.new", ::getpid()), name = "v.volume";
+    const size_t ending = std::string("/.").size() + name.size() + suffix.size(), wanted = path_bytes_max - 2 - ending;
+    while (parent.size() < wanted) parent += '/' + std::string(std::clamp<size_t>(wanted - parent.size(), 2, 101) - 1, 'd');
+    std::filesystem::create_directories(parent);
+    EXPECT_EQ(VolumeWriter::create(engine_, parent + '/' + name, {}).error().code, ENAMETOOLONG);
+    EXPECT_TRUE(std::filesystem::is_empty(parent));
+}
 
 TEST_F(Volumes, a_new_one_has_no_generation) {
     make();
@@ -113,6 +129,20 @@ TEST_F(Volumes, a_source_that_knows_what_changed_is_read_only_there) {
     EXPECT_EQ(report.counts.different_bytes, 64u << 10);
     EXPECT_EQ(test::read_generation(*writer_->volume(), 2), disk);
     EXPECT_EQ(hex(report.generation.root), hex(test::root_of_bytes(disk)));
+}
+
+TEST_F(Volumes, a_lost_block_says_nothing_against_the_source) {
+    make();
+    auto disk = random_disk(block_bytes_default);
+    sync(disk, {}, std::make_shared<ToldChanges>("a", "", std::vector<ChangedRun>{}));
+    BlockEntry lost;
+    lost.codec = BlockCodec::lost;
+    IndexBatch batch;
+    batch.put_block(0, 1, lost);
+    ASSERT_TRUE(writer_->index().write(batch, true));
+    auto report = sync(disk, {}, std::make_shared<ToldChanges>("b", "a", std::vector<ChangedRun>{}));
+    EXPECT_FALSE(report.compared_all) << report.why_all;
+    EXPECT_EQ(report.sampled_blocks, 0u);
 }
 
 TEST_F(Volumes, a_change_id_that_the_source_does_not_know_means_that_everything_is_compared) {
@@ -396,6 +426,109 @@ TEST_F(Volumes, a_damaged_record_costs_its_blocks_and_is_not_kept_quiet) {
     EXPECT_TRUE(test::read_generation(*writer_->volume(), 2) == disk);
 }
 
+// Puts so much into the index's log that it is longer than the data file, and then forbids that any file grows beyond that.
+class FilesMayNotGrow {
+  public:
+    explicit FilesMayNotGrow(VolumeWriter& writer, const std::string& volume) {
+        IndexBatch batch;
+        batch.set("filler", std::string(2 << 20, 'x'));
+        EXPECT_TRUE(writer.index().write(batch, true));
+        uint64_t longest = 0;
+        for (const auto& entry : std::filesystem::directory_iterator(volume + "/index"))
+            if (entry.path().extension() == ".log") longest = std::max<uint64_t>(longest, entry.file_size());
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        before_signal_ = ::signal(SIGXFSZ, SIG_IGN);
+        struct rlimit limit = before_;
+        limit.rlim_cur = longest;
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ~FilesMayNotGrow() {
+        ::setrlimit(RLIMIT_FSIZE, &before_);
+        ::signal(SIGXFSZ, before_signal_);
+    }
+    FilesMayNotGrow(const FilesMayNotGrow&) = delete;
+    FilesMayNotGrow& operator=(const FilesMayNotGrow&) = delete;
+
+  private:
+    struct rlimit before_ {};
+    sighandler_t before_signal_ = nullptr;
+};
+
+TEST_F(Volumes, a_writer_whose_index_failed_goes_no_further_until_it_is_opened_anew) {
+    auto prune = [](VolumeWriter& writer) { return writer.prune(1).map([](const auto&) {}); };
+    auto pin = [](VolumeWriter& writer) { return writer.set_pinned(2, true); };
+    auto commit = [](VolumeWriter& writer) { return writer.commit({.size_bytes = 1 << 20, .time = 1, .origin = {}, .draft_id = ""}).map([](const auto&) {}); };
+    std::vector<std::byte> bytes(block_bytes_default, std::byte{3});
+    auto put = [&](VolumeWriter& writer) {
+        StoredBlock block{.block = 1, .codec = BlockCodec::plain, .hash = xxh3_128(bytes), .bytes = bytes, .place = {}};
+        return writer.put({&block, 1}, {});
+    };
+    const std::vector<std::pair<const char*, std::function<Result<void>(VolumeWriter&)>>> changes{
+        {"prune", prune}, {"pin", pin}, {"commit", commit}, {"put", put}};
+    for (const auto& [name, change] : changes) {
+        SCOPED_TRACE(name);
+        make();
+        auto disk = random_disk(1 << 20);
+        for (int i = 0; i < 3; ++i) {
+            disk[0] ^= std::byte{2};
+            sync(disk);
+        }
+        {
+            FilesMayNotGrow limit(*writer_, path_);
+            EXPECT_FALSE(change(*writer_));
+        }
+        auto position = writer_->data().position();
+        for (const auto& [other_name, other] : changes) {
+            auto refused = other(*writer_);
+            ASSERT_FALSE(refused) << other_name;
+            EXPECT_NE(refused.error().message.find("until it is opened anew"), std::string::npos) << refused.error().message;
+        }
+        EXPECT_EQ(writer_->data().position(), position);
+        reopen();
+        EXPECT_TRUE(change(*writer_));
+        EXPECT_EQ(hex(sync(disk).generation.root), hex(test::root_of_bytes(disk)));
+    }
+}
+
+TEST_F(Volumes, blocks_that_an_older_generation_has_can_be_referred_to) {
+    for (uint32_t block_bytes : {4u << 10, 64u << 10}) {
+        make(block_bytes);
+        auto first = random_disk(2 << 20), second = first;
+        std::fill_n(first.begin() + (1 << 20), 300000, std::byte{'a'});  // packed
+        std::mt19937_64 draw(3);
+        test::fill_randomly(std::span(second).subspan(100000, 1700000), draw);
+        sync(first);
+        sync(second);
+        BlockRuns all;
+        all.add(0, divide_up(first.size(), block_bytes));
+        StoreOptions options;
+        options.refer_to = 1;
+        auto counts = store_blocks(*writer_, *test::disk_of(engine_, first), all, std::nullopt, options);
+        ASSERT_TRUE(counts) << counts.error().message;
+        EXPECT_GT(counts->different_bytes, 1u << 20);
+        EXPECT_EQ(counts->stored_bytes, 0u);
+        auto made = writer_->commit({.size_bytes = first.size(), .time = 3, .origin = {}, .draft_id = ""});
+        ASSERT_TRUE(made);
+        EXPECT_EQ(hex(made->root), hex(test::root_of_bytes(first)));
+        // What is referred to stays as long as somebody refers to it.
+        for (uint32_t number : {1, 2}) ASSERT_TRUE(writer_->prune(number)) << number;
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 3) == first);
+        writer_ = nullptr;
+        RepairOptions rebuild;
+        rebuild.rebuild_index = true;
+        auto repaired = repair_volume(engine_, path_, rebuild);
+        ASSERT_TRUE(repaired) << repaired.error().message;
+        EXPECT_TRUE(repaired->lost.empty());
+        reopen();
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 3) == first);
+        sync(second);
+        uint64_t before = data_bytes();
+        ASSERT_TRUE(writer_->prune(3));
+        EXPECT_LT(data_bytes(), before - (1 << 20));
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 4) == second);
+    }
+}
+
 class Drafts : public Volumes {
   protected:
     std::unique_ptr<VolumeDraft> must_open() {
@@ -425,12 +558,13 @@ TEST_F(Drafts, what_was_written_becomes_a_generation) {
         EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
         auto generation = draft->commit({});
         ASSERT_TRUE(generation) << generation.error().message;
-        EXPECT_EQ(hex(generation->root), hex(test::root_of_bytes(disk)));
+        ASSERT_TRUE(*generation);
+        EXPECT_EQ(hex((*generation)->root), hex(test::root_of_bytes(disk)));
         draft = nullptr;
         reopen();
         EXPECT_TRUE(test::read_generation(*writer_->volume(), 1) == before);
         EXPECT_TRUE(test::read_generation(*writer_->volume(), 2) == disk);
-        EXPECT_FALSE(*has_draft(*writer_));
+        EXPECT_EQ(*find_draft(*writer_), DraftFound::none);
     }
 }
 
@@ -467,8 +601,38 @@ TEST_F(Drafts, that_were_committed_when_the_process_was_killed_are_gone) {
     draft = nullptr;
     std::filesystem::rename(scratch_.path("kept"), path_ + "/draft");
     draft = must_open();
-    EXPECT_EQ(draft->commit({}).error().code, EALREADY);
     EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
+    auto committed = draft->commit({});
+    ASSERT_TRUE(committed);
+    EXPECT_FALSE(*committed);
+}
+
+TEST_F(Drafts, to_which_nothing_was_written_go_away) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    must_open();
+    reopen();
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::nothing_written);
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::none);
+    must_open();
+    reopen();
+    EXPECT_TRUE(try_sync(disk));
+    auto committed = must_open()->commit({});
+    ASSERT_TRUE(committed);
+    EXPECT_FALSE(*committed);
+    EXPECT_FALSE(std::filesystem::exists(path_ + "/draft/map"));
+}
+
+TEST_F(Drafts, that_are_damaged_are_not_taken_for_empty) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    must_open();
+    std::filesystem::resize_file(path_ + "/draft/map", 50);
+    reopen();
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::written);
+    EXPECT_TRUE(std::filesystem::exists(path_ + "/draft/map"));
 }
 
 TEST_F(Drafts, overlays_are_private_and_leave_nothing) {

@@ -3,19 +3,21 @@
 
 #include <fmt/format.h>
 
+#include "blockengine/base/hex.h"
+
 namespace hyper::ctl {
 
 Json json_of(const Generation& generation) {
     Json json{{"generation", generation.number},     {"time", utc_text(generation.time)},
               {"size", generation.size_bytes},       {"changed-bytes", generation.changed_bytes},
-              {"stored-bytes", generation.stored_bytes}, {"root", hex_of(generation.root)},
+              {"stored-bytes", generation.stored_bytes}, {"root", hex(generation.root)},
               {"source", generation.origin.source},  {"change-id", generation.origin.change_id},
               {"pinned", generation.pinned}};
     if (!generation.draft_id.empty()) json["draft"] = generation.draft_id;
     return json;
 }
 
-std::string short_root(const Sha256& root) { return hex_of(root).substr(0, 12); }
+std::string short_root(const Sha256& root) { return hex(root).substr(0, 12); }
 
 std::string number_and_time(const Generation& generation) {
     return fmt::format("{} ({})", generation.number, utc_text(generation.time));

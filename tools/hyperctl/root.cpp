@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/merkle.h"
 #include "convert/remote/remote.h"
 #include "tools/hyperctl/command.h"
@@ -113,9 +114,9 @@ Result<int> root(Engine& engine, const RootOptions& options) {
     Sha256 root = TRY(root_of(engine, source, threads, options.progress));
     uint64_t size_bytes = source.size_bytes();
     if (options.json)
-        print_json({{"root", hex_of(root)}, {"size-bytes", size_bytes}});
+        print_json({{"root", hex(root)}, {"size-bytes", size_bytes}});
     else
-        fmt::print("{}\n", hex_of(root));
+        fmt::print("{}\n", hex(root));
     return exit_ok;
 }
 

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "blockengine/base/hex.h"
 #include "convert/remote/remote.h"
-
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
 #include "tools/hyperctl/table.h"
@@ -44,7 +44,7 @@ std::string bytes_text(uint64_t bytes) { return fmt::format("{} ({} bytes)", hum
 
 void print_text_of(const SyncReport& report) {
     print_fact("generation", number_and_time(report.generation));
-    print_fact("root", hex_of(report.generation.root));
+    print_fact("root", hex(report.generation.root));
     print_fact("compared", report.compared_all ? "everything, since " + report.why_all : "what the source says has changed");
     if (report.resumed) print_fact("resumed", "yes, what an interrupted sync of the same state had done");
     if (!report.compared_all) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <iterator>
 
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/table.h"
@@ -19,26 +22,47 @@ struct DiffOptions {
     bool json = false;
 };
 
-// Runs are printed one by one: there can be millions.
+// There can be millions of lines: they are put together in memory, some at a time. Bound to one thread.
+class Lines {
+  public:
+    ~Lines() { write(); }
+    template <class Format, class... Args>
+    void add(const Format& format, const Args&... args) {
+        fmt::format_to(std::back_inserter(text_), format, args...);
+        if (text_.size() > bytes_at_once) write();
+    }
+
+  private:
+    static constexpr size_t bytes_at_once = 64 << 10;
+
+    void write() {
+        std::fwrite(text_.data(), 1, text_.size(), stdout);
+        text_.clear();
+    }
+    fmt::memory_buffer text_;
+};
+
 void print_json_of(const VolumeChanges& changes) {
-    fmt::print("{{\n\"from\": {},\n\"to\": {},\n\"bytes\": {},\n\"runs\": [", json_of(changes.older).dump(),
+    Lines lines;
+    lines.add(FMT_COMPILE("{{\n\"from\": {},\n\"to\": {},\n\"bytes\": {},\n\"runs\": ["), json_of(changes.older).dump(),
                json_of(changes.newer).dump(), changes.bytes);
-    const char* between = "\n";
+    std::string_view between = "\n";
     for (const ChangedRun& run : changes.runs) {
-        fmt::print("{}{{ \"start\": {}, \"length\": {}}}", between, run.offset, run.length);
+        lines.add(FMT_COMPILE("{}{{ \"start\": {}, \"length\": {}}}"), between, run.offset, run.length);
         between = ",\n";
     }
-    fmt::print("]\n}}\n");
+    lines.add(FMT_COMPILE("]\n}}\n"));
 }
 
 void print_text_of(const VolumeChanges& changes) {
-    fmt::print("{:>16}  {:>16}\n", "OFFSET", "LENGTH");
-    for (const ChangedRun& run : changes.runs) fmt::print("{:>16}  {:>16}\n", run.offset, run.length);
-    fmt::print("{} in {} run{} changed of {}, from generation {} to {}\n", human_bytes(changes.bytes), changes.runs.size(),
+    Lines lines;
+    lines.add(FMT_COMPILE("{:>16}  {:>16}\n"), "OFFSET", "LENGTH");
+    for (const ChangedRun& run : changes.runs) lines.add(FMT_COMPILE("{:>16}  {:>16}\n"), run.offset, run.length);
+    lines.add(FMT_COMPILE("{} in {} run{} changed of {}, from generation {} to {}\n"), human_bytes(changes.bytes), changes.runs.size(),
                changes.runs.size() == 1 ? "" : "s", human_bytes(changes.newer.size_bytes), number_and_time(changes.older),
                number_and_time(changes.newer));
     if (changes.older.size_bytes != changes.newer.size_bytes)
-        fmt::print("the disk had {} bytes, then {}\n", changes.older.size_bytes, changes.newer.size_bytes);
+        lines.add(FMT_COMPILE("the disk had {} bytes, then {}\n"), changes.older.size_bytes, changes.newer.size_bytes);
 }
 
 Result<int> diff(Engine& engine, const DiffOptions& options) {

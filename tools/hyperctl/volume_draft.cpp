@@ -40,12 +40,22 @@ uint64_t written_bytes(const Draft& draft) {
     return bytes;
 }
 
+int say_nothing_written(const DraftOptions& options) {
+    if (options.json)
+        print_json({{"generation", nullptr}});
+    else
+        fmt::print("nothing was written since the newest generation, so there is no new one\n");
+    return exit_ok;
+}
+
 Result<int> commit(Engine& engine, const DraftOptions& options) {
     auto operand = TRY(options.root.operand(options.name));
     TRY(operand.refuse_generation());
     {
         auto writer = TRY(operand.open_to_write(engine));
-        if (!TRY(has_draft(*writer))) return no_draft(operand);
+        auto found = TRY(find_draft(*writer));
+        if (found == DraftFound::none) return no_draft(operand);
+        if (found == DraftFound::nothing_written) return say_nothing_written(options);
     }
     auto draft = TRY(VolumeDraft::open(engine, operand.folder));
     std::optional<Progress> progress(std::in_place, options.progress, written_bytes(*draft->disk()));
@@ -55,14 +65,14 @@ Result<int> commit(Engine& engine, const DraftOptions& options) {
     how.stop = interrupted;
     auto made = draft->commit(how);
     progress.reset();
-    if (!made && made.error().code == EALREADY)
-        return fail(EALREADY, "{} (hyperctl volume discard throws the draft away)", made.error().message);
     if (!made) return tl::unexpected(made.error());
+    if (!*made) return say_nothing_written(options);
+    const Generation& generation = **made;
     if (options.json)
-        print_json(json_of(*made));
+        print_json(json_of(generation));
     else
-        fmt::print("generation {}: {} differ from the one before, {} stored\n", number_and_time(*made), human_bytes(made->changed_bytes),
-                   human_bytes(made->stored_bytes));
+        fmt::print("generation {}: {} differ from the one before, {} stored\n", number_and_time(generation),
+                   human_bytes(generation.changed_bytes), human_bytes(generation.stored_bytes));
     return exit_ok;
 }
 

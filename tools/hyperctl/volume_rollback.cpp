@@ -37,7 +37,7 @@ Result<int> rollback(Engine& engine, const RollbackOptions& options) {
     auto operand = TRY(options.root.operand(options.name));
     if (operand.generation.empty()) return fail(EINVAL, "{}: say which generation, as {}@41", operand.name, operand.name);
     auto writer = TRY(operand.open_to_write(engine));
-    if (TRY(has_draft(*writer)))
+    if (TRY(find_draft(*writer)) == DraftFound::written)
         return fail(EBUSY, "{}: has a draft of what was written to it (hyperctl volume commit makes a generation of it, discard throws it away)",
                     operand.name);
     auto target = TRY(writer->volume()->find(operand.generation)), newest = TRY(writer->volume()->find("latest"));
@@ -48,6 +48,7 @@ Result<int> rollback(Engine& engine, const RollbackOptions& options) {
     std::optional<Progress> progress(std::in_place, options.progress, runs.block_count() * writer->volume()->block_bytes());
     StoreOptions how;
     how.threads = reader_threads();
+    how.refer_to = target.number;
     how.done = [&](uint64_t bytes) { progress->add(bytes); };
     how.stop = interrupted;
     auto counts = TRY(store_blocks(*writer, *source, runs, std::nullopt, how));

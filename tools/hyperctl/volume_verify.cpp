@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "blockengine/base/hex.h"
 #include "blockengine/volume/verify.h"
 #include "tools/hyperctl/bad_range_text.h"
 #include "tools/hyperctl/data_walk.h"
@@ -58,8 +59,8 @@ Json json_of_report(const VerifyReport& report) {
               {"bytes", report.bytes},
               {"bad-blocks", report.bad_blocks},
               {"bad", std::move(bad)},
-              {"committed-root", hex_of(report.generation.root)}};
-    if (report.root) json["root"] = hex_of(*report.root);
+              {"committed-root", hex(report.generation.root)}};
+    if (report.root) json["root"] = hex(*report.root);
     return json;
 }
 
@@ -68,7 +69,7 @@ void print_bad(const VerifyReport& report) {
     if (report.bad.size() == VerifyReport::bad_max) fmt::print("... {} bad blocks in all\n", report.bad_blocks);
     if (report.root && *report.root != report.generation.root)
         fmt::print("generation {}: corrupt: every block is what was stored, but the root is {}, and was {} when it was committed\n",
-                   report.generation.number, hex_of(*report.root), hex_of(report.generation.root));
+                   report.generation.number, hex(*report.root), hex(report.generation.root));
 }
 
 Result<int> verify(Engine& engine, const VerifyCommand& options) {
