@@ -31,9 +31,11 @@ PLACES = {
     r"seccomp\.h": ["nbdserver/locks/sandbox"],
     r"toml\+\+/.*": ["nbdserver/locks/rules"],
     r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
-    r"nlohmann/.*": ["blockengine/volume/", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"nlohmann/.*": ["blockengine/volume/", "providers/s3/credentials", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
+    r"curl/.*": ["providers/s3/http"],
+    r"pugixml\.hpp": ["providers/s3/documents"],
     r"libnbd\.h": ["providers/nbd/", "tools/hyperctl/nbd_reader", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
