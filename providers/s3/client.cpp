@@ -40,8 +40,9 @@ Outcome<HttpRequest> Client::request(const Call& call) const {
     time_t now = time(nullptr);
     if (credentials_.expires != 0 && now >= credentials_.expires - expiry_margin_s)
         return failed(HYPER_LOG_IN_AGAIN, place_.text() + ": the instance's credentials have ended");
-    request.headers = signed_headers({call.method, call.target.host, call.target.path, call.target.query, call.headers, hex_of(sha256({call.body}))},
-                                     credentials_, place_.region(), now);
+    std::string hash = call.payload_hash.empty() ? hex_of(sha256({call.body})) : call.payload_hash;
+    request.headers = signed_headers({call.method, call.target.host, call.target.path, call.target.query, call.headers, hash}, credentials_,
+                                     place_.region(), now);
     return request;
 }
 

@@ -16,6 +16,7 @@ struct Call {
     Headers headers;                  // names in lower case
     std::span<const std::byte> body;  // stays until it is done
     int64_t deadline_ns = 0;
+    std::string payload_hash;  // SHA-256 of the body, in hexadecimal; empty: not known yet
 };
 
 // Thread-safe.

@@ -29,7 +29,7 @@ constexpr Meaning meanings[] = {
     {"RequestExpired", HYPER_NOT_ALLOWED, "the presigned URL is past its time"},
     {"InvalidObjectState", HYPER_BAD_CONFIGURATION, "the object is archived: restore it first"},
     {"NoSuchBucket", HYPER_BAD_CONFIGURATION, "there is no such bucket"},
-    {"NoSuchUpload", HYPER_BAD_CONFIGURATION, "there is no such upload any more"},
+    {"NoSuchUpload", HYPER_SNAPSHOT_GONE, "there is no such upload any more"},
     {"PermanentRedirect", HYPER_BAD_CONFIGURATION, "the bucket is in another region: set region="},
     {"AuthorizationHeaderMalformed", HYPER_BAD_CONFIGURATION, "the bucket is in another region: set region="},
     {"EntityTooLarge", HYPER_BAD_CONFIGURATION, "the server takes no object of that size"},

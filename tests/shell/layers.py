@@ -22,7 +22,7 @@ PLACES = {
     r"libdeflate\.h": ["blockengine/codec"],
     r"zstd\.h": ["blockengine/codec"],
     r"xxhash\.h": ["blockengine/base/hash"],
-    r"nettle/.*": ["blockengine/base/sha256"],
+    r"nettle/.*": ["blockengine/base/sha256", "providers/s3/digest"],
     r"rocksdb/.*": ["blockengine/volume/index"],
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],

@@ -20,6 +20,7 @@ namespace hyper::s3 {
 struct SeenRequest {
     std::string line;  // "GET /path HTTP/1.1"
     std::string head;  // all of it, with the line
+    std::string body;
     std::string header(const std::string& name) const {
         size_t at = head.find("\r\n" + name + ": ");
         if (at == head.npos) return "";
@@ -86,8 +87,16 @@ class ScriptedServer {
                 if (n <= 0) return leave(client.get());
                 got.append(buffer, static_cast<size_t>(n));
             }
-            SeenRequest request{got.substr(0, got.find("\r\n")), got.substr(0, end + 2)};
+            SeenRequest request{got.substr(0, got.find("\r\n")), got.substr(0, end + 2), ""};
             got.erase(0, end + 4);
+            std::string length = request.header("Content-Length");
+            while (!length.empty() && got.size() < std::stoull(length)) {
+                ssize_t n = recv(client.get(), buffer, sizeof buffer, 0);
+                if (n <= 0) return leave(client.get());
+                got.append(buffer, static_cast<size_t>(n));
+            }
+            if (!length.empty()) request.body = got.substr(0, std::stoull(length));
+            got.erase(0, request.body.size());
             {
                 std::lock_guard lock(mutex_);
                 seen_.push_back(request);
