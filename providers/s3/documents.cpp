@@ -27,10 +27,13 @@ pugi::xml_node child(const pugi::xml_node& parent, std::string_view name) {
 
 std::string text_of(const pugi::xml_node& parent, std::string_view name) { return child(parent, name).text().get(); }
 
-Outcome<pugi::xml_node> root_of(pugi::xml_document& document, const std::string& text, std::string_view name) {
+// The root, which has that name, with the ending "Result", or "Response" as some servers have it.
+Outcome<pugi::xml_node> root_of(pugi::xml_document& document, const std::string& text, const std::string& name) {
     pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
     pugi::xml_node root = document.document_element();
-    if (!parsed || local_name(root) != name) return failed(HYPER_FATAL, fmt::format("the server's answer is no {}", name));
+    std::string_view found = local_name(root);
+    if (!parsed || (found != name + "Result" && found != name + "Response"))
+        return failed(HYPER_FATAL, fmt::format("the server's answer is no {}Result", name));
     return root;
 }
 
@@ -40,21 +43,18 @@ std::string printable(std::string text) {
     return text;
 }
 
-ServerError error_in(const pugi::xml_node& root) {
-    return {printable(text_of(root, "Code")), printable(text_of(root, "Message")), printable(text_of(root, "Region"))};
-}
-
 }  // namespace
 
 ServerError server_error(const std::string& text) {
     pugi::xml_document document;
-    auto root = root_of(document, text, "Error");
-    return root ? error_in(*root) : ServerError{};
+    if (!document.load_buffer(text.data(), text.size()) || local_name(document.document_element()) != "Error") return {};
+    pugi::xml_node root = document.document_element();
+    return {printable(text_of(root, "Code")), printable(text_of(root, "Message")), printable(text_of(root, "Region"))};
 }
 
 Outcome<Listing> listing(const std::string& text) {
     pugi::xml_document document;
-    auto root = root_of(document, text, "ListBucketResult");
+    auto root = root_of(document, text, "ListBucket");
     if (!root) return tl::unexpected(root.error());
     Listing found;
     for (const pugi::xml_node& node : root->children())
@@ -68,7 +68,7 @@ Outcome<Listing> listing(const std::string& text) {
 
 Outcome<PartListing> part_listing(const std::string& text) {
     pugi::xml_document document;
-    auto root = root_of(document, text, "ListPartsResult");
+    auto root = root_of(document, text, "ListParts");
     if (!root) return tl::unexpected(root.error());
     PartListing found;
     for (const pugi::xml_node& node : root->children())
@@ -84,7 +84,7 @@ Outcome<PartListing> part_listing(const std::string& text) {
 
 Outcome<UploadListing> upload_listing(const std::string& text) {
     pugi::xml_document document;
-    auto root = root_of(document, text, "ListMultipartUploadsResult");
+    auto root = root_of(document, text, "ListMultipartUploads");
     if (!root) return tl::unexpected(root.error());
     UploadListing found;
     for (const pugi::xml_node& node : root->children())
@@ -99,7 +99,7 @@ Outcome<UploadListing> upload_listing(const std::string& text) {
 
 Outcome<std::string> upload_id(const std::string& text) {
     pugi::xml_document document;
-    auto root = root_of(document, text, "InitiateMultipartUploadResult");
+    auto root = root_of(document, text, "InitiateMultipartUpload");
     if (!root) return tl::unexpected(root.error());
     std::string id = text_of(*root, "UploadId");
     if (id.empty()) return failed(HYPER_FATAL, "the server's answer names no upload");
@@ -107,9 +107,9 @@ Outcome<std::string> upload_id(const std::string& text) {
 }
 
 Outcome<Completed> completed(const std::string& text) {
+    if (ServerError error = server_error(text); !error.code.empty()) return Completed{error, ""};
     pugi::xml_document document;
-    if (auto error = root_of(document, text, "Error")) return Completed{error_in(*error), ""};
-    auto root = root_of(document, text, "CompleteMultipartUploadResult");
+    auto root = root_of(document, text, "CompleteMultipartUpload");
     if (!root) return tl::unexpected(root.error());
     return Completed{{}, text_of(*root, "ETag")};
 }
