@@ -22,7 +22,7 @@ PLACES = {
     r"libdeflate\.h": ["blockengine/codec"],
     r"zstd\.h": ["blockengine/codec"],
     r"xxhash\.h": ["blockengine/base/hash"],
-    r"nettle/.*": ["blockengine/base/sha256"],
+    r"nettle/.*": ["blockengine/base/sha256", "providers/s3/digest"],
     r"rocksdb/.*": ["blockengine/volume/index"],
     r"spdlog/.*": ["blockengine/base/log"],
     r"nbdkit-.*\.h": ["nbdkit-plugins/"],
@@ -31,10 +31,12 @@ PLACES = {
     r"seccomp\.h": ["nbdserver/locks/sandbox"],
     r"toml\+\+/.*": ["nbdserver/locks/rules"],
     r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
-    r"nlohmann/.*": ["blockengine/volume/", "providers/ledger", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"nlohmann/.*": ["blockengine/volume/", "providers/ledger", "providers/s3/credentials", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
     r"libnbd\.h": ["providers/nbd/", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
+    r"curl/.*": ["providers/s3/http"],
+    r"pugixml\.hpp": ["providers/s3/documents"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

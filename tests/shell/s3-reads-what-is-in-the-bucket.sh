@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Objects of a light S3 server that checks signatures (moto).
+. "$(dirname "$0")/lib.sh"
+. "$SRC/tests/shell/s3.sh"
+need "$s3_tool" qemu-img
+serve_moto
+s3 -X PUT /images >/dev/null
+make_disk random disk.raw
+put disk.raw 'a/web%2001.raw'
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+put disk.qcow2 web02.qcow2
+put /dev/null readme.txt
+
+claim "an object is read as it is"
+"$s3_tool" read 's3://images/a/web 01.raw' >read.raw || die "cannot be read"
+cmp disk.raw read.raw
+"$s3_tool" read s3://images/web02.qcow2 | cmp - disk.qcow2
+
+claim "images are listed, and nothing else"
+[ "$("$s3_tool" list s3://images | tr '\n' ' ')" = 'a/web 01.raw web02.qcow2 ' ] || die "list: $("$s3_tool" list s3://images)"
+[ "$("$s3_tool" list s3://images/w)" = web02.qcow2 ] || die "list by a prefix: $("$s3_tool" list s3://images/w)"
+
+refused() {  # KIND TEXT s3_tool-ARGUMENT...
+    local kind=$1 text=$2
+    shift 2
+    if "$s3_tool" "$@" >/dev/null 2>said; then die "$* was not refused"; fi
+    grep -q "^$kind: " said || die "$*: $(cat said)"
+    grep -q -- "$text" said || die "$*: $(cat said)"
+}
+
+claim "a wrong secret and an unknown key are refused, and said"
+AWS_SECRET_ACCESS_KEY=hunter2hunter2 refused 'not allowed' SignatureDoesNotMatch read s3://images/web02.qcow2
+grep -q hunter2 said && die "the secret is in the message"
+AWS_ACCESS_KEY_ID=AKIAXXXXXXXXXXXXXXXX refused 'not allowed' InvalidAccessKeyId read s3://images/web02.qcow2
+
+claim "what is not there is said"
+refused 'bad configuration' NoSuchKey read s3://images/none.raw
+refused 'bad configuration' NoSuchBucket read s3://none/none.raw
+
+claim "keys come from a file too, and never from arguments"
+printf '[default]\naws_access_key_id=x\naws_secret_access_key=y\n[other]\naws_access_key_id = %s\naws_secret_access_key = %s\n' \
+    "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" >keys
+(
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+    HOME=/nowhere refused 'not allowed' 'no credentials' read s3://images/web02.qcow2
+    AWS_PROFILE=other "$s3_tool" range s3://images/web02.qcow2 0 4096 credentials-file=keys | cmp - <(head -c 4096 disk.qcow2)
+    AWS_PROFILE=other AWS_SHARED_CREDENTIALS_FILE=keys "$s3_tool" range s3://images/web02.qcow2 1 7 | cmp - <(head -c 8 disk.qcow2 | tail -c 7)
+)
+
+claim "an object that is changed while it is held is gone, and never mixed"
+mkfifo go
+"$s3_tool" hold s3://images/web02.qcow2 <go >held 2>said &
+holder=$!
+exec 3>go
+eventually grep -q held held || die "it is not held"
+put disk.raw web02.qcow2
+echo >&3
+exec 3>&-
+if wait "$holder"; then die "a changed object was read"; fi
+grep -q '^snapshot gone: ' said || die "$(cat said)"
+
+claim "in a bucket with versions it stays what it was"
+s3 -X PUT /versioned >/dev/null
+printf '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>' >versioning
+s3 -X PUT --data-binary @versioning -H 'Content-Type: application/xml' '/versioned?versioning=' >/dev/null
+put disk.qcow2 web02.qcow2 versioned
+"$s3_tool" hold s3://versioned/web02.qcow2 <go >held2 2>said &
+holder=$!
+exec 3>go
+eventually grep -q held held2 || die "it is not held"
+put disk.raw web02.qcow2 versioned
+echo >&3
+exec 3>&-
+wait "$holder" || die "the version was not read: $(cat said)"
+[ "$(tail -c 1 held2)" = "$(head -c 1 disk.qcow2)" ] || die "another version was read"
+
+claim "a check says what the server can do"
+"$s3_tool" check s3://images/web02.qcow2 >findings
+for finding in '0 credentials' '0 object' '0 ranges' '0 changes'; do grep -q "^$finding" findings || die "$(cat findings)"; done
