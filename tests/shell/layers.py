@@ -34,7 +34,9 @@ PLACES = {
     r"nlohmann/.*": ["blockengine/volume/", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
-    r"libnbd\.h": ["providers/nbd/", "tools/hyperctl/nbd_reader", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
+    r"libvirt/.*": ["providers/libvirt/virt"],
+    r"pugixml\.hpp": ["providers/libvirt/xml"],
+    r"libnbd\.h": ["providers/libvirt/nbd_reader", "providers/nbd/", "tools/hyperctl/nbd_reader", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

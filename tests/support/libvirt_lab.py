@@ -9,6 +9,7 @@
 The guest is a boot sector (writing_guest.asm) under TCG, up in about two seconds. As root, libvirtd and QEMU run as "nobody", so that
 a session daemon is what it is everywhere; else as the user. Several labs may run at a time.
 """
+import json
 import os
 import pathlib
 import shutil
@@ -70,12 +71,35 @@ class Lab:
                               capture_output=True, **options)
         if check and done.returncode != 0:
             raise RuntimeError(f"virsh {arguments}: {done.stderr.strip()}")
-        return done if not check else done.stdout
+        return done.stdout if check else done
 
     def guest(self, name, disks, **options):
         guest = Guest(self, name, disks, **options)
         self.guests.append(guest)
         return guest
+
+    def place(self, guest="", **options):
+        """A URI of the libvirt provider."""
+        options = {"connect": self.uri.replace("?", "%3F"), "scratch": self.folder / "scratch", **options}
+        return f"libvirt://{guest}?" + "&".join(f"{key}={value}" for key, value in options.items())
+
+    def leftovers(self):
+        """What is in the scratch folder, and processes that serve from there."""
+        found = sorted(path.name for path in (self.folder / "scratch").iterdir())
+        for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                arguments = line.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if arguments[0].endswith(b"qemu-nbd") and str(self.folder).encode() in b" ".join(arguments):
+                found.append("qemu-nbd " + line.parent.name)
+        return found
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         for guest in self.guests:
@@ -162,6 +186,14 @@ class Guest:
         raw = self.lab.folder / "content.raw"
         subprocess.run(["qemu-img", "convert", "-O", "raw", self.disks[target], raw], check=True)
         return raw.read_bytes()
+
+    def has_job(self):
+        return self.lab.virsh("backup-dumpxml", self.name, check=False).returncode == 0
+
+    def bitmaps(self, target):
+        """Of a stopped guest's image."""
+        told = subprocess.run(["qemu-img", "info", "--output=json", self.disks[target]], check=True, capture_output=True)
+        return [bitmap["name"] for bitmap in json.loads(told.stdout)["format-specific"]["data"].get("bitmaps", [])]
 
     def checkpoints(self):
         return self.lab.virsh("checkpoint-list", self.name, "--name").split()
