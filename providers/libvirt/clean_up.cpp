@@ -10,6 +10,7 @@
 #include "providers/libvirt/backup.h"
 #include "providers/libvirt/checkpoints.h"
 #include "providers/libvirt/connection.h"
+#include "providers/libvirt/frozen.h"
 #include "providers/libvirt/process.h"
 
 namespace hyper::provider::libvirt {
@@ -57,10 +58,7 @@ Outcome<void> clean_up(const hyper_call& call, const Place& place, const std::st
         if (auto ended = end_job(call, domain->get(), place.scratch + "/" + tag + ".sock"); !ended) return ended;
         return delete_checkpoint(domain->get(), id, place.is_local());
     }
-    if (is_there && kind == "freeze") {
-        if (virDomainFSThaw(domain->get(), nullptr, 0, 0) >= 0 || !is_active(domain->get())) return {};
-        return tl::unexpected(last_failure("thaw the file systems of domain " + name_of(domain->get())));
-    }
+    if (kind == "freeze") return is_there ? thaw(domain->get()) : Outcome<void>();
     if (is_there) {
         std::string folder = is_path ? path.parent_path().string() : place.scratch;
         std::string socket = folder + "/" + tag_of(name) + ".sock";

@@ -13,12 +13,19 @@ Outcome<Frozen> Frozen::freeze(Ledger& ledger, virDomain* domain, const std::str
 
 void Frozen::thaw() {
     if (domain_ == nullptr) return;
-    virDomain* domain = std::exchange(domain_, nullptr);
-    if (virDomainFSThaw(domain, nullptr, 0, 0) < 0 && is_active(domain)) {
-        ledger_->host().log(HYPER_LOG_ERROR, last_failure("thaw the file systems of domain " + name_of(domain)).message);
-        return;
-    }
-    ledger_->forget("freeze", tag_);
+    if (auto thawed = libvirt::thaw(std::exchange(domain_, nullptr)); !thawed)
+        ledger_->host().log(HYPER_LOG_ERROR, thawed.error().message + "; it stays in the ledger");
+    else
+        ledger_->forget("freeze", tag_);
+}
+
+Outcome<void> thaw(virDomain* domain) {
+    if (virDomainFSThaw(domain, nullptr, 0, 0) >= 0) return {};
+    bool has_agent = last_code() != VIR_ERR_ARGUMENT_UNSUPPORTED;
+    Failure failure = last_failure("thaw the file systems of domain " + name_of(domain));
+    // Where no agent can be, or no guest is, nothing is frozen.
+    if (!has_agent || !is_active(domain)) return {};
+    return tl::unexpected(std::move(failure));
 }
 
 }  // namespace hyper::provider::libvirt

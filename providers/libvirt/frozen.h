@@ -26,4 +26,7 @@ class Frozen {
     std::string tag_;
 };
 
+// Of whoever froze them.
+Outcome<void> thaw(virDomain* domain);
+
 }  // namespace hyper::provider::libvirt

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running guests. What is made, in this order, each noted before: the freeze; with one call the backup job with its socket and scratch
 // files, and the checkpoint; then at once the thaw. At the end: the job, its files, and the checkpoint that nobody will ask for again.
-#include <sys/stat.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +68,8 @@ Outcome<std::optional<Frozen>> Running::freeze(const HoldWish& wish) {
     if (!wanted) return std::nullopt;
     auto frozen = Frozen::freeze(ledger_, wish.domain, tag_);
     if (frozen) return std::optional<Frozen>(std::move(*frozen));
+    // Where no agent was there to begin with, none has frozen a part of them.
+    if (!wish.guest.agent_answers) ledger_.forget("freeze", tag_);
     if (place_.quiesce == Quiesce::yes) return tl::unexpected(frozen.error());
     ledger_.host().log(HYPER_LOG_WARNING, frozen.error().message + "; the snapshot is only crash-consistent");
     return std::nullopt;

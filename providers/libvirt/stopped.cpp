@@ -2,9 +2,10 @@
 // Stopped guests: a qemu-nbd reads each image, with the bitmap that QEMU left in it. The images are locked meanwhile, so the guest cannot
 // be started, and nothing is written to them. So no new mark is made; that of `since` goes on to stand for this point in time, which
 // makes what changed since it more than what did, and never less.
-#include <stdlib.h>
-#include <sys/un.h>
+#include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,13 +21,18 @@
 namespace hyper::provider::libvirt {
 namespace {
 
-bool answers(const std::string& socket_path) {
+// Whether a server greets there. That it can be connected to says little: qemu-nbd listens before it looks at the bitmap.
+bool greets(const hyper_call& call, const std::string& socket_path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (socket_path.size() >= sizeof address.sun_path) return false;
     std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
     UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    return client && ::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    if (!client || ::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
+    pollfd readable{client.get(), POLLIN, 0};
+    char greeting[8] = {};
+    return poll(&readable, 1, ms_left(call)) == 1 && recv(client.get(), greeting, sizeof greeting, MSG_WAITALL) == sizeof greeting &&
+           std::memcmp(greeting, "NBDMAGIC", sizeof greeting) == 0;
 }
 
 // A bitmap counts only if the checkpoint was made with this image at the top: one that was put over it later has writes that the bitmap
@@ -69,7 +75,7 @@ Outcome<void> Stopped::serve(const hyper_call& call, HeldDisk& held, const std::
     command.insert(command.end(), {"--", held.disk.source});
     auto reader = Child::start(command);
     if (!reader) return tl::unexpected(reader.error());
-    while (!answers(socket)) {
+    while (!greets(call, socket)) {
         if (reader->has_ended())
             return failed(HYPER_FATAL, "libvirt: qemu-nbd of " + held.disk.source + ": " + reader->wait().said);
         if (given_up(call)) return failed(HYPER_RETRY_LATER, "libvirt: qemu-nbd of " + held.disk.source + " did not start in time");
