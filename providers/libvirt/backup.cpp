@@ -16,6 +16,16 @@ std::string socket_of(const std::string& job) {
     return xml ? xml->text("/domainbackup/server/@socket") : "";
 }
 
+// Whether libvirt is at work to begin a job, perhaps for a client that was killed meanwhile.
+bool is_beginning(virDomain* domain) {
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
+    virTypedParameterPtr told = nullptr;
+    if (virDomainGetJobStats(domain, &type, &told, &count, 0) != 0) return false;
+    virTypedParamsGetInt(told, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    virTypedParamsFree(told, count);
+    return type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_BACKUP;
+}
+
 }  // namespace
 
 std::string backup_xml(const BackupPlan& plan) {
@@ -43,19 +53,20 @@ std::string checkpoint_xml(const BackupPlan& plan) {
 bool is_job_of(const std::string& job, const std::string& socket) { return !job.empty() && socket_of(job) == socket; }
 
 Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::string& socket) {
-    // Where it has ended in the meantime the abortion fails, and there is nothing left to do.
-    while (is_job_of(job_of(domain), socket)) {
-        int aborted = virDomainAbortJob(domain);
-        Failure failure = aborted == 0 ? Failure{HYPER_RETRY_LATER, "libvirt: the backup job of domain " + name_of(domain) + " does not end"}
-                                       : last_failure("end the backup job of domain " + name_of(domain));
-        if (given_up(call)) return tl::unexpected(std::move(failure));
+    for (;;) {
+        std::string job = job_of(domain);
+        int code = last_code();
+        if (!is_job_of(job, socket)) {
+            // No answer is no sign that there is no job.
+            bool told = !job.empty() || code == VIR_ERR_NO_DOMAIN_BACKUP || code == VIR_ERR_NO_DOMAIN || code == VIR_ERR_OPERATION_INVALID;
+            if (!told) return tl::unexpected(last_failure("look for a backup job of domain " + name_of(domain)));
+            if (!job.empty() || !is_beginning(domain)) return {};
+        } else if (virDomainAbortJob(domain) != 0 && given_up(call)) {
+            return tl::unexpected(last_failure("end the backup job of domain " + name_of(domain)));
+        }
+        if (given_up(call)) return failed(HYPER_RETRY_LATER, "libvirt: the backup job of domain " + name_of(domain) + " does not end");
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
-    // No answer is no sign that there is no job.
-    if (last_code() != VIR_ERR_OK && last_code() != VIR_ERR_NO_DOMAIN_BACKUP && last_code() != VIR_ERR_NO_DOMAIN &&
-        last_code() != VIR_ERR_OPERATION_INVALID)
-        return tl::unexpected(last_failure("look for a backup job of domain " + name_of(domain)));
-    return {};
 }
 
 std::string owner_of(const std::string& job) {

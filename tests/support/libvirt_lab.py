@@ -62,6 +62,8 @@ class Lab:
 
     def stop_daemon(self):
         """Guests run on."""
+        if self.daemon.poll() is not None:
+            raise RuntimeError(f"libvirtd has ended with {self.daemon.returncode}")
         self.daemon.terminate()
         self.daemon.wait(20)
         self.daemon = None
@@ -173,7 +175,7 @@ class Guest:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 return
-            if self.lab.daemon:
+            if self.lab.daemon and self.lab.daemon.poll() is None:
                 eventually("libvirt sees it", lambda: self.lab.virsh("domstate", self.name).strip() == "shut off")
 
     def hang_up(self):
