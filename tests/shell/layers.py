@@ -34,9 +34,10 @@ PLACES = {
     r"nlohmann/.*": ["blockengine/volume/", "providers/ledger", "providers/s3/credentials", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
-    r"libnbd\.h": ["providers/nbd/", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
+    r"libvirt/.*": ["providers/libvirt/virt"],
+    r"libnbd\.h": ["providers/libvirt/nbd_reader", "providers/nbd/", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
     r"curl/.*": ["providers/s3/http"],
-    r"pugixml\.hpp": ["providers/s3/documents"],
+    r"pugixml\.hpp": ["providers/libvirt/xml", "providers/s3/documents"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
