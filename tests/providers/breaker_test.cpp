@@ -9,7 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 using Admission = Breaker::Admission;
 
-class breaker : public testing::Test {
+class BreakerTest : public testing::Test {
   protected:
     void fail_often(unsigned times) {
         for (unsigned i = 0; i < times; ++i) breaker_.failed(now_);
@@ -18,13 +18,13 @@ class breaker : public testing::Test {
     Breaker breaker_{10s};
 };
 
-TEST_F(breaker, lets_all_pass_while_failures_are_few) {
+TEST_F(BreakerTest, lets_all_pass_while_failures_are_few) {
     fail_often(Breaker::failures_max - 1);
     for (int i = 0; i < 10; ++i) EXPECT_EQ(breaker_.admit(now_).what, Admission::go);
     EXPECT_FALSE(breaker_.open());
 }
 
-TEST_F(breaker, lets_one_probe_pass_at_a_time_once_open) {
+TEST_F(BreakerTest, lets_one_probe_pass_at_a_time_once_open) {
     fail_often(Breaker::failures_max);
     EXPECT_TRUE(breaker_.open());
     auto admission = breaker_.admit(now_);
@@ -33,7 +33,7 @@ TEST_F(breaker, lets_one_probe_pass_at_a_time_once_open) {
     EXPECT_EQ(breaker_.admit(admission.until).what, Admission::wait);
 }
 
-TEST_F(breaker, waits_longer_from_probe_to_probe) {
+TEST_F(BreakerTest, waits_longer_from_probe_to_probe) {
     fail_often(Breaker::failures_max);
     auto first = breaker_.admit(now_).until;
     breaker_.admit(first);
@@ -43,21 +43,21 @@ TEST_F(breaker, waits_longer_from_probe_to_probe) {
     EXPECT_GT(third - second, second - first);
 }
 
-TEST_F(breaker, closes_with_one_success) {
+TEST_F(BreakerTest, closes_with_one_success) {
     fail_often(Breaker::failures_max + 3);
     breaker_.succeeded();
     EXPECT_EQ(breaker_.admit(now_).what, Admission::go);
     EXPECT_EQ(breaker_.admit(now_).what, Admission::go);
 }
 
-TEST_F(breaker, refuses_what_comes_when_nothing_worked_for_too_long) {
+TEST_F(BreakerTest, refuses_what_comes_when_nothing_worked_for_too_long) {
     fail_often(Breaker::failures_max);
     auto later = now_ + 11s;
     EXPECT_EQ(breaker_.admit(later).what, Admission::go) << "a probe is let through all the same";
     EXPECT_EQ(breaker_.admit(later).what, Admission::refused);
 }
 
-TEST(breakers, are_shared_by_an_endpoint) {
+TEST(Breakers, are_shared_by_an_endpoint) {
     auto one = Breaker::of("s3://a", 1s), same = Breaker::of("s3://a", 1s), other = Breaker::of("s3://b", 1s);
     EXPECT_EQ(one, same);
     EXPECT_NE(one, other);

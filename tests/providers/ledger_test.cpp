@@ -12,16 +12,16 @@
 namespace hyper {
 namespace {
 
-class ledger : public testing::Test {
+class LedgerTest : public testing::Test {
   protected:
     std::vector<LedgerEntry> entries() { return ledger_.entries().value(); }
     test::ScratchDir scratch_;
     Ledger ledger_{scratch_.path("state/ledger")};
 };
 
-TEST_F(ledger, is_empty_where_nothing_was_made) { EXPECT_TRUE(entries().empty()); }
+TEST_F(LedgerTest, is_empty_where_nothing_was_made) { EXPECT_TRUE(entries().empty()); }
 
-TEST_F(ledger, keeps_what_was_noted_until_it_is_forgotten) {
+TEST_F(LedgerTest, keeps_what_was_noted_until_it_is_forgotten) {
     uint64_t first = ledger_.note("libvirt", "libvirt://web01", "checkpoint", "hyper-abc").value();
     uint64_t second = ledger_.note("s3", "s3://bucket", "upload", "x\"y\n").value();
     auto all = entries();
@@ -38,12 +38,12 @@ TEST_F(ledger, keeps_what_was_noted_until_it_is_forgotten) {
     EXPECT_TRUE(entries().empty());
 }
 
-TEST_F(ledger, knows_that_its_maker_lives) {
+TEST_F(LedgerTest, knows_that_its_maker_lives) {
     ledger_.note("s3", "s3://bucket", "upload", "x").value();
     EXPECT_FALSE(Ledger::orphaned(entries().at(0)));
 }
 
-TEST_F(ledger, knows_that_its_maker_was_killed) {
+TEST_F(LedgerTest, knows_that_its_maker_was_killed) {
     pid_t child = ::fork();
     if (child == 0) {
         bool noted = ledger_.note("s3", "s3://bucket", "upload", "x").has_value();
@@ -56,14 +56,14 @@ TEST_F(ledger, knows_that_its_maker_was_killed) {
     EXPECT_TRUE(Ledger::orphaned(entries()[0]));
 }
 
-TEST_F(ledger, takes_a_process_of_the_same_number_for_another) {
+TEST_F(LedgerTest, takes_a_process_of_the_same_number_for_another) {
     ledger_.note("s3", "s3://bucket", "upload", "x").value();
     LedgerEntry entry = entries().at(0);
     entry.pid_started += 1;
     EXPECT_TRUE(Ledger::orphaned(entry));
 }
 
-TEST_F(ledger, leaves_alone_what_is_no_entry) {
+TEST_F(LedgerTest, leaves_alone_what_is_no_entry) {
     ledger_.note("s3", "s3://bucket", "upload", "x").value();
     std::ofstream(ledger_.folder() + "/1-1") << "{\"provider\": 3";
     std::ofstream(ledger_.folder() + "/.2-2") << "half";
@@ -71,7 +71,7 @@ TEST_F(ledger, leaves_alone_what_is_no_entry) {
     EXPECT_TRUE(std::filesystem::exists(ledger_.folder() + "/1-1"));
 }
 
-TEST_F(ledger, says_when_it_cannot_be_written) {
+TEST_F(LedgerTest, says_when_it_cannot_be_written) {
     std::ofstream(scratch_.path("file")) << "x";
     Ledger impossible(scratch_.path("file/ledger"));
     auto noted = impossible.note("s3", "s3://bucket", "upload", "x");
@@ -79,7 +79,7 @@ TEST_F(ledger, says_when_it_cannot_be_written) {
     EXPECT_EQ(noted.error().code, ENOTDIR);
 }
 
-TEST(unique_texts, are_never_the_same) {
+TEST(UniqueTexts, are_never_the_same) {
     EXPECT_NE(unique_text(), unique_text());
     EXPECT_LE(unique_text().size(), 32u);
     EXPECT_EQ(unique_text().find_first_not_of("abcdefghijklmnopqrstuvwxyz234567"), std::string::npos);

@@ -11,7 +11,7 @@
 namespace hyper {
 namespace {
 
-class module : public testing::Test {
+class ModuleTest : public testing::Test {
   protected:
     std::string file(const std::string& name) { return std::string(::getenv("HYPER_TEST_MODULES")) + "/hyper-test-" + name + ".so"; }
     std::string why_not(const std::string& path) {
@@ -29,7 +29,7 @@ size_t mapped_providers() {
     return found;
 }
 
-TEST_F(module, is_loaded_and_says_what_it_is) {
+TEST_F(ModuleTest, is_loaded_and_says_what_it_is) {
     auto loaded = Module::load(file("first-build"), ledger_).value();
     EXPECT_EQ(loaded->name(), "test");
     EXPECT_TRUE(loaded->takes("test"));
@@ -37,36 +37,36 @@ TEST_F(module, is_loaded_and_says_what_it_is) {
     EXPECT_FALSE(loaded->takes(""));
 }
 
-TEST_F(module, is_unmapped_when_nobody_has_it) {
+TEST_F(ModuleTest, is_unmapped_when_nobody_has_it) {
     auto loaded = Module::load(file("first-build"), ledger_).value();
     EXPECT_GT(mapped_providers(), 0u);
     loaded = nullptr;
     EXPECT_EQ(mapped_providers(), 0u);
 }
 
-TEST_F(module, of_another_build_is_another_module) {
+TEST_F(ModuleTest, of_another_build_is_another_module) {
     auto first = Module::load(file("first-build"), ledger_).value(), second = Module::load(file("second-build"), ledger_).value();
     EXPECT_STREQ(first->table().version, "1");
     EXPECT_STREQ(second->table().version, "2");
 }
 
-TEST_F(module, is_refused_where_it_was_built_for_another_abi) {
+TEST_F(ModuleTest, is_refused_where_it_was_built_for_another_abi) {
     EXPECT_NE(why_not(file("another-abi")).find("ABI 2, and this is 1"), std::string::npos) << why_not(file("another-abi"));
 }
 
-TEST_F(module, is_refused_where_it_lacks_a_callback) {
+TEST_F(ModuleTest, is_refused_where_it_lacks_a_callback) {
     EXPECT_NE(why_not(file("without-read")).find("lacks read"), std::string::npos) << why_not(file("without-read"));
 }
 
-TEST_F(module, is_refused_where_it_refuses) {
+TEST_F(ModuleTest, is_refused_where_it_refuses) {
     EXPECT_NE(why_not(file("refusing")).find("refuses to work"), std::string::npos);
 }
 
-TEST_F(module, is_refused_where_its_own_check_fails) {
+TEST_F(ModuleTest, is_refused_where_its_own_check_fails) {
     EXPECT_NE(why_not(file("failing-its-check")).find("its library is missing"), std::string::npos) << why_not(file("failing-its-check"));
 }
 
-TEST_F(module, is_refused_where_it_is_no_provider) {
+TEST_F(ModuleTest, is_refused_where_it_is_no_provider) {
     EXPECT_NE(why_not(file("no-provider")).find("hyper_provider_entry"), std::string::npos);
     std::ofstream(scratch_.path("text.so")) << "this is no library";
     EXPECT_NE(why_not(scratch_.path("text.so")).find("cannot be loaded"), std::string::npos);

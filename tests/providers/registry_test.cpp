@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class registry : public testing::Test {
+class RegistryTest : public testing::Test {
   protected:
     static std::string build(const std::string& name) { return std::string(::getenv("HYPER_TEST_MODULES")) + "/hyper-test-" + name + ".so"; }
     // Over what is there, in place: the worst way to install a new build.
@@ -34,19 +34,19 @@ class registry : public testing::Test {
     Registry registry_{{scratch_.dir().string()}, scratch_.path("ledger")};
 };
 
-TEST_F(registry, finds_a_provider_by_scheme_and_by_name) {
+TEST_F(RegistryTest, finds_a_provider_by_scheme_and_by_name) {
     install(build("first-build"));
     EXPECT_EQ(registry_.for_scheme("test").value(), registry_.for_name("test").value());
 }
 
-TEST_F(registry, says_what_there_is_for_an_unknown_scheme) {
+TEST_F(RegistryTest, says_what_there_is_for_an_unknown_scheme) {
     install(build("first-build"));
     auto found = registry_.for_scheme("htp");
     ASSERT_FALSE(found);
     EXPECT_NE(found.error().message.find("no provider takes htp:// (there are: test)"), std::string::npos) << found.error().message;
 }
 
-TEST_F(registry, gives_new_users_the_new_build_and_leaves_the_old_one_to_its_users) {
+TEST_F(RegistryTest, gives_new_users_the_new_build_and_leaves_the_old_one_to_its_users) {
     install(build("first-build"));
     auto connection = Connection::open(registry_.for_scheme("test").value(), "test:///x").value();
     install(build("second-build"));
@@ -60,7 +60,7 @@ TEST_F(registry, gives_new_users_the_new_build_and_leaves_the_old_one_to_its_use
     EXPECT_EQ(registry_.all().at(0).older_builds, 0u);
 }
 
-TEST_F(registry, keeps_the_old_build_where_the_new_one_is_refused) {
+TEST_F(RegistryTest, keeps_the_old_build_where_the_new_one_is_refused) {
     install(build("first-build"));
     EXPECT_EQ(version(), "1");
     for (const char* bad : {"another-abi", "without-read", "failing-its-check", "no-provider"}) {
@@ -73,7 +73,7 @@ TEST_F(registry, keeps_the_old_build_where_the_new_one_is_refused) {
     EXPECT_TRUE(registry_.all().at(0).problem.empty());
 }
 
-TEST_F(registry, loads_a_build_from_elsewhere_and_forgets_one) {
+TEST_F(RegistryTest, loads_a_build_from_elsewhere_and_forgets_one) {
     install(build("first-build"));
     EXPECT_EQ(version(), "1");
     ASSERT_TRUE(registry_.load(build("second-build")));
@@ -86,14 +86,14 @@ TEST_F(registry, loads_a_build_from_elsewhere_and_forgets_one) {
     EXPECT_EQ(version(), "1");
 }
 
-TEST(uris, have_a_scheme) {
+TEST(Uris, have_a_scheme) {
     EXPECT_EQ(uri_scheme("nbd+unix:///x"), "nbd+unix");
     EXPECT_EQ(uri_scheme("/a/path"), "");
     EXPECT_EQ(uri_scheme("a/path://x"), "");
     EXPECT_EQ(uri_scheme("://x"), "");
 }
 
-TEST(uris, are_shown_without_secrets) {
+TEST(Uris, are_shown_without_secrets) {
     EXPECT_EQ(shown_uri("s3://bucket/key?X-Amz-Signature=abc"), "s3://bucket/key");
     EXPECT_EQ(shown_uri("nbds://me:secret@host:10809/x"), "nbds://me@host:10809/x");
     EXPECT_EQ(shown_uri("nbds://me@host/x@y:z"), "nbds://me@host/x@y:z");

@@ -16,11 +16,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class remote_disk : public testing::Test {
+class RemoteDiskTest : public testing::Test {
   protected:
     static constexpr uint32_t size_bytes = 1 << 20, request_bytes = 4096;
 
-    remote_disk() {
+    RemoteDiskTest() {
         write_content(7);
         ::setenv("HYPER_ROOT", scratch_.dir().c_str(), 1);
     }
@@ -69,22 +69,22 @@ class remote_disk : public testing::Test {
     Bytes content_;
 };
 
-TEST_F(remote_disk, reads_what_is_there) {
+TEST_F(RemoteDiskTest, reads_what_is_there) {
     auto disk = open({}).value();
     EXPECT_EQ(disk->size_bytes(), size_bytes);
     expect_content(read_all(*disk));
 }
 
-TEST_F(remote_disk, refuses_a_read_past_its_end) {
+TEST_F(RemoteDiskTest, refuses_a_read_past_its_end) {
     auto disk = open({}).value();
     int code = 0;
     disk->read(size_bytes - 1, 2, [&](Result<std::shared_ptr<const Bytes>> got) { code = got ? 0 : got.error().code; });
     EXPECT_EQ(code, EINVAL);
 }
 
-TEST_F(remote_disk, tries_again_what_will_pass) { expect_content(read_all(*open({{"errors-percent", "30"}}, {5s, 60s, 64}).value())); }
+TEST_F(RemoteDiskTest, tries_again_what_will_pass) { expect_content(read_all(*open({{"errors-percent", "30"}}, {5s, 60s, 64}).value())); }
 
-TEST_F(remote_disk, gives_up_when_the_budget_is_used) {
+TEST_F(RemoteDiskTest, gives_up_when_the_budget_is_used) {
     auto got = read_all(*open({{"errors-percent", "100"}}, {5s, 2s, 3}).value());
     for (const auto& one : got) {
         ASSERT_FALSE(one);
@@ -93,14 +93,14 @@ TEST_F(remote_disk, gives_up_when_the_budget_is_used) {
     EXPECT_NE(got[0].error().message.find("it was asked to fail"), std::string::npos) << got[0].error().message;
 }
 
-TEST_F(remote_disk, does_not_try_again_what_will_not_pass) {
+TEST_F(RemoteDiskTest, does_not_try_again_what_will_not_pass) {
     auto got = read_all(*open({{"errors-percent", "100"}, {"error", "not-allowed"}}).value());
     ASSERT_FALSE(got[0]);
     EXPECT_EQ(got[0].error().code, EACCES);
     EXPECT_EQ(got[0].error().message.find("given up"), std::string::npos);
 }
 
-TEST_F(remote_disk, ends_reads_of_a_provider_that_hangs) {
+TEST_F(RemoteDiskTest, ends_reads_of_a_provider_that_hangs) {
     auto disk = open({{"hang-percent", "100"}}, {50ms, 300ms, 3}).value();
     for (const auto& one : read_all(*disk)) {
         ASSERT_FALSE(one);
@@ -109,9 +109,9 @@ TEST_F(remote_disk, ends_reads_of_a_provider_that_hangs) {
     }
 }
 
-TEST_F(remote_disk, reads_on_while_some_reads_hang) { expect_content(read_all(*open({{"hang-percent", "20"}}, {100ms, 60s, 64}).value())); }
+TEST_F(RemoteDiskTest, reads_on_while_some_reads_hang) { expect_content(read_all(*open({{"hang-percent", "20"}}, {100ms, 60s, 64}).value())); }
 
-TEST_F(remote_disk, says_that_a_snapshot_is_gone) {
+TEST_F(RemoteDiskTest, says_that_a_snapshot_is_gone) {
     auto got = read_all(*open({{"gone-after-reads", "10"}}).value());
     size_t good = 0;
     for (const auto& one : got) {
@@ -123,11 +123,11 @@ TEST_F(remote_disk, says_that_a_snapshot_is_gone) {
     EXPECT_EQ(good, 10u);
 }
 
-TEST_F(remote_disk, logs_in_again_and_goes_on) {
+TEST_F(RemoteDiskTest, logs_in_again_and_goes_on) {
     expect_content(read_all(*open({{"session-reads", "100"}}, {5s, 60s, 64}).value()));
 }
 
-TEST_F(remote_disk, does_not_mix_two_states_when_it_logs_in_again) {
+TEST_F(RemoteDiskTest, does_not_mix_two_states_when_it_logs_in_again) {
     auto disk = open({{"session-reads", "100"}}, {5s, 60s, 64}).value();
     auto older = content_;
     write_content(13);
@@ -137,7 +137,7 @@ TEST_F(remote_disk, does_not_mix_two_states_when_it_logs_in_again) {
     EXPECT_TRUE(stale);
 }
 
-TEST_F(remote_disk, is_not_held_up_by_a_snapshot_that_never_comes) {
+TEST_F(RemoteDiskTest, is_not_held_up_by_a_snapshot_that_never_comes) {
     ::setenv("HYPER_REMOTE_TIMEOUT", "0.02", 1);
     auto opened = open({{"hang-calls", "1"}});
     ::unsetenv("HYPER_REMOTE_TIMEOUT");
@@ -146,14 +146,14 @@ TEST_F(remote_disk, is_not_held_up_by_a_snapshot_that_never_comes) {
     EXPECT_NE(opened.error().message.find("hangs"), std::string::npos) << opened.error().message;
 }
 
-TEST_F(remote_disk, refuses_an_option_that_its_provider_does_not_know) {
+TEST_F(RemoteDiskTest, refuses_an_option_that_its_provider_does_not_know) {
     auto opened = open({{"latency", "3"}});
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, EINVAL);
     EXPECT_NE(opened.error().message.find("latency-ms"), std::string::npos) << opened.error().message;
 }
 
-TEST_F(remote_disk, knows_what_changed_since_its_mark) {
+TEST_F(RemoteDiskTest, knows_what_changed_since_its_mark) {
     auto first = open({}, {5s, 20s, 8}, true).value();
     std::string mark = first->changes()->change_id();
     ASSERT_FALSE(mark.empty());
@@ -168,7 +168,7 @@ TEST_F(remote_disk, knows_what_changed_since_its_mark) {
     EXPECT_FALSE(later->changes()->changed_since("another").value());
 }
 
-TEST_F(remote_disk, says_that_tracking_was_lost) {
+TEST_F(RemoteDiskTest, says_that_tracking_was_lost) {
     std::string mark = open({}, {5s, 20s, 8}, true).value()->changes()->change_id();
     auto disk = open({{"lose-tracking", "1"}}, {5s, 20s, 8}, true, mark).value();
     EXPECT_FALSE(disk->changes()->changed_since(mark).value());

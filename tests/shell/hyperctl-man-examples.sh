@@ -15,12 +15,12 @@ serve_hypernbd --control run/hyper/control.sock images
 mv "$socket" other.sock
 printf '%s\n' 'hypernbd-trace 1' '0 1 read 0 0 4096 0 20000 web01' >web01.trace
 sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples
-[ "$(grep -c '^hyperctl ' examples)" = 29 ] || die "the examples have changed: $(cat examples)"
+[ "$(grep -c '^hyperctl ' examples)" = 32 ] || die "the examples have changed: $(cat examples)"
 PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1 || die "an example failed"
 
 claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
-commands=(list info map check compare export root "export list" "export show" "export close" sync "trace show" "trace replay"
+commands=(cleanup push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" sync "trace show" "trace replay"
     "volume create" "volume list" "volume log" "volume diff" "volume map" "volume verify" "volume repair" "volume prune" "volume pin"
     "volume unpin" "volume rollback" "volume commit" "volume discard" "volume clone" "volume delete")
 for command in "${commands[@]}"; do

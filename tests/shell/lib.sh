@@ -18,6 +18,7 @@ plugin=$BUILD/nbdkit-plugins/nbdkit-hyper-plugin.so
 hyperfs=$BUILD/fusefs/hyperfs
 hyperctl=$BUILD/tools/hyperctl
 hypernbd=${HYPERNBD:-$BUILD/nbdserver/hypernbd}
+export HYPER_PROVIDERS=$BUILD/providers
 
 # Every view of a disk: the suffix of its name. And those that end at 2040 GiB.
 views=(.raw .qcow2 .vmdk .streamOptimized.vmdk .monolithicFlat.vmdk .monolithicFlat-flat.vmdk
@@ -45,6 +46,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 cd "$scratch"
+export HYPER_ROOT=$scratch/hyper
 
 die() { echo "FAILED: $*" >&2; exit 1; }
 claim() { echo "- $*"; }
