@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
+#include <future>
 
 #include "convert/remote/remote.h"
 #include "tools/hyperctl/data_walk.h"
@@ -43,6 +44,10 @@ Result<RemoteWish> remote_wish(Engine& engine, const VolumeOperand& target) {
 Result<int> sync(Engine& engine, SyncCommand& options) {
     auto target = TRY(options.operands.root().operand(options.volume));
     if (is_remote(options.source)) options.operands.set_remote(TRY(remote_wish(engine, target)));
+Result<int> sync(Engine& engine, const SyncCommand& options) {
+    auto target = TRY(options.operands.root().operand(options.volume));
+    // Opening a volume to be written is mostly waiting for the disk. None is made before the source is known to be there.
+    auto opened = std::async(options.create ? std::launch::deferred : std::launch::async, [&] { return open_target(engine, options, target); });
     auto operand = TRY(options.operands.open(engine, options.source));
     auto source = TRY(sync_source_of(operand));
     SyncOptions how;
@@ -52,7 +57,7 @@ Result<int> sync(Engine& engine, SyncCommand& options) {
     how.limits.retries_max = options.retries;
     how.limits.reads_per_second_max = options.limit_requests;
     if (!options.limit_rate.empty()) how.limits.bytes_per_second_max = TRY(parse_size(options.limit_rate));
-    auto writer = TRY(open_target(engine, options, target));
+    auto writer = TRY(opened.get());
     return run_sync(*writer, source, how, {target.name, options.progress, options.json});
 }
 
