@@ -54,7 +54,7 @@ Meaning meaning_of(int status, Known known) {
             return {"", HYPER_NOT_ALLOWED, "credentials or permissions do not suffice"};
         case 404:
         case 410:
-            if (known == Known::yes) return {"", HYPER_SNAPSHOT_GONE, "the object was removed"};
+            if (known == Known::yes) return {"", HYPER_SNAPSHOT_GONE, "it is gone"};
             return {"", HYPER_BAD_CONFIGURATION, "there is no such object"};
         case 412:
             return {"", HYPER_SNAPSHOT_GONE, "the object was changed"};

@@ -281,8 +281,10 @@ Outcome<HttpAnswer> Uploader::ask_once(Call call, const std::string& payload_has
     call.payload_hash = payload_hash;
     auto answer = client()->ask(call, [&stop] { return asked(stop); }, listing_bytes_max);
     if (!answer) return answer;
-    if (answer->status / 100 != 2 || answer->failure) return tl::unexpected(failure_of(*answer, what, Known::no));
-    return answer;
+    if (answer->status / 100 == 2 && !answer->failure) return answer;
+    // Of an upload that is gone radosgw says NoSuchKey.
+    bool of_upload = std::any_of(call.target.query.begin(), call.target.query.end(), [](const auto& parameter) { return parameter.first == "uploadId"; });
+    return tl::unexpected(failure_of(*answer, what, of_upload ? Known::yes : Known::no));
 }
 
 Outcome<HttpAnswer> Uploader::ask(Call call, const std::string& payload_hash, const std::string& what, const std::function<bool()>& stop) {

@@ -3,7 +3,7 @@
 # Objects of a light S3 server that checks signatures (moto).
 . "$(dirname "$0")/lib.sh"
 . "$SRC/tests/shell/s3.sh"
-need "$s3_tool" qemu-img
+need "$s3_tool" qemu-img openssl podchecker
 serve_moto
 s3 -X PUT /images >/dev/null
 make_disk random disk.raw
@@ -78,3 +78,27 @@ wait "$holder" || die "the version was not read: $(cat said)"
 claim "a check says what the server can do"
 "$s3_tool" check s3://images/web02.qcow2 >findings
 for finding in '0 credentials' '0 object' '0 ranges' '0 changes'; do grep -q "^$finding" findings || die "$(cat findings)"; done
+
+claim "a certificate that nobody vouches for is refused, and accepted by the CA's bundle"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.pem -days 2 -subj /CN=127.0.0.1 \
+    -addext subjectAltName=IP:127.0.0.1 2>openssl.log || die "openssl: $(cat openssl.log)"
+port=$(free_port)
+python3 - "$port" >tls.log 2>&1 <<'P' &
+import http.server, ssl, sys
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("tls.pem", "tls.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+P
+servers+=($!)
+eventually curl -sk -o /dev/null "https://127.0.0.1:$port/" || die "the TLS server does not start"
+refused 'bad configuration' certificate read "https://127.0.0.1:$port/none.raw"
+AWS_CA_BUNDLE=tls.pem refused 'bad configuration' 'there is no such object' read "https://127.0.0.1:$port/none.raw"
+
+claim "the man page is sound, and names every option"
+podchecker "$SRC/providers/s3/hyper-provider-s3.pod" 2>pod.log || die "$(cat pod.log)"
+"$s3_tool" list s3://images no-such-option=1 2>said && die "an unknown option was taken"
+for option in $(sed -n 's/.*(there are \(.*\)).*/\1/p' said | tr -d ,); do
+    grep -q "^=item B<$option>=" "$SRC/providers/s3/hyper-provider-s3.pod" || die "$option is not in the man page"
+done

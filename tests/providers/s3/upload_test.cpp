@@ -115,7 +115,8 @@ class S3Upload : public testing::Test {
     std::mutex mutex_;
     std::set<std::string> faults_;  // guarded by mutex_, as all to object_etag_
     std::string id_;
-    int begun_ = 0, sent_ = 0;
+    int begun_ = 0;
+    std::atomic<int> sent_ = 0;
     std::map<int, std::string> parts_;
     std::string object_, object_etag_;
     std::string disk_;
