@@ -5,11 +5,14 @@
 #include <filesystem>
 #include <thread>
 
+#include "providers/libvirt/nbd_reader.h"
 #include "providers/libvirt/place.h"
 #include "providers/libvirt/xml.h"
 
 namespace hyper::provider::libvirt {
 namespace {
+
+constexpr std::chrono::seconds begin_limit{5};
 
 std::string socket_of(const std::string& job) {
     auto xml = Xml::parse(job);
@@ -20,10 +23,23 @@ std::string socket_of(const std::string& job) {
 bool is_beginning(virDomain* domain) {
     int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
     virTypedParameterPtr told = nullptr;
-    if (virDomainGetJobStats(domain, &type, &told, &count, 0) != 0) return false;
+    // At the very beginning it says "internal error: backup job data missing".
+    if (virDomainGetJobStats(domain, &type, &told, &count, 0) != 0) return last_code() == VIR_ERR_INTERNAL_ERROR && is_active(domain);
     virTypedParamsGetInt(told, count, VIR_DOMAIN_JOB_OPERATION, &operation);
     virTypedParamsFree(told, count);
     return type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_BACKUP;
+}
+
+// The call that begins a job may still be at work for a client that was killed, and libvirt 9.0 ends by a fault when the job is ended or its
+// checkpoint deleted meanwhile. The last thing that the call makes are the exports.
+void wait_until_begun(const hyper_call& call, const std::string& job) {
+    auto xml = Xml::parse(job);
+    std::vector<NbdExport> exports;
+    for (Xml::Node disk : xml->find("/domainbackup/disks/disk[@backup='yes']"))
+        exports.push_back({xml->text("/domainbackup/server/@socket"), xml->text("@exportname", disk), ""});
+    auto end = std::chrono::steady_clock::now() + begin_limit;
+    while (!given_up(call) && std::chrono::steady_clock::now() < end && !NbdReader::open(exports, call))
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
 }  // namespace
@@ -52,7 +68,7 @@ std::string checkpoint_xml(const BackupPlan& plan) {
 
 bool is_job_of(const std::string& job, const std::string& socket) { return !job.empty() && socket_of(job) == socket; }
 
-Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::string& socket) {
+Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::string& socket, bool begun) {
     for (;;) {
         std::string job = job_of(domain);
         int code = last_code();
@@ -61,6 +77,10 @@ Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::stri
             bool told = !job.empty() || code == VIR_ERR_NO_DOMAIN_BACKUP || code == VIR_ERR_NO_DOMAIN || code == VIR_ERR_OPERATION_INVALID;
             if (!told) return tl::unexpected(last_failure("look for a backup job of domain " + name_of(domain)));
             if (!job.empty() || !is_beginning(domain)) return {};
+        } else if (!begun) {
+            wait_until_begun(call, job);
+            begun = true;
+            continue;
         } else if (virDomainAbortJob(domain) != 0 && given_up(call)) {
             return tl::unexpected(last_failure("end the backup job of domain " + name_of(domain)));
         }

@@ -29,8 +29,9 @@ std::string checkpoint_xml(const BackupPlan& plan);
 
 // Whether the job that runs in a domain (job_of()) is one that serves on this socket.
 bool is_job_of(const std::string& job, const std::string& socket);
-// Ends it if it is this one; returns when there is no such job any more.
-Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::string& socket);
+// Ends it if it is this one; returns when there is no such job any more. `begun`: whether the call that began it has returned, as far as
+// is known.
+Outcome<void> end_job(const hyper_call& call, virDomain* domain, const std::string& socket, bool begun = false);
 // Who has a job, for people.
 std::string owner_of(const std::string& job);
 

@@ -23,13 +23,6 @@ Outcome<void> delete_bitmaps(virDomain* domain, const std::string& name) {
     return {};
 }
 
-// Returns when what libvirt was at work on in a domain is done: a question that has to wait for its turn. A client that was killed may have
-// asked for the same deletion just before, and libvirt 9.0 ends by a fault when a checkpoint is deleted by two at a time.
-void wait_for_turn(virDomain* domain) {
-    virDomainMemoryStatStruct told[1];
-    virDomainMemoryStats(domain, told, 1, 0);
-}
-
 }  // namespace
 
 std::vector<std::string> checkpoint_names(virDomain* domain) {
@@ -64,7 +57,6 @@ Outcome<std::vector<CheckpointDisk>> checkpoint_disks(virDomain* domain, const s
 }
 
 Outcome<void> delete_checkpoint(virDomain* domain, const std::string& name, bool is_local) {
-    wait_for_turn(domain);
     Checkpoint checkpoint(virDomainCheckpointLookupByName(domain, name.c_str(), 0));
     if (!checkpoint) {
         if (last_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT || last_code() == VIR_ERR_NO_DOMAIN) return {};
@@ -77,6 +69,7 @@ Outcome<void> delete_checkpoint(virDomain* domain, const std::string& name, bool
         flags = VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY;
     }
     if (virDomainCheckpointDelete(checkpoint.get(), flags) == 0) return {};
+    // A deletion that a killed client asked for may just have been at work.
     if (last_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT) return {};
     // A bitmap that is broken cannot be merged into that of an older checkpoint.
     Failure failure = last_failure("delete checkpoint " + name);

@@ -35,6 +35,7 @@ class Running : public Held {
     Place place_;
     std::string uuid_, tag_;
     BackupPlan plan_;
+    bool begun_ = false;  // the call that begins the job has returned, and well
     std::set<std::string> lineages_;  // whose older checkpoints can go when the new one stays
 };
 
@@ -76,6 +77,9 @@ Outcome<std::optional<Frozen>> Running::freeze(const HoldWish& wish) {
 }
 
 Outcome<void> Running::begin(const HoldWish& wish, std::vector<HeldDisk>& disks) {
+    if (!place_.is_local())
+        return failed(HYPER_BAD_CONFIGURATION, "libvirt: domain " + wish.guest.name + " runs on another machine (" + place_.connect +
+                                                   "), whose NBD sockets cannot be reached from here: run this there");
     if (std::string job = job_of(wish.domain); !job.empty())
         return failed(HYPER_RETRY_LATER, "libvirt: domain " + wish.guest.name + " has " + owner_of(job) + ", and can have only one");
 
@@ -107,7 +111,7 @@ Outcome<void> Running::begin(const HoldWish& wish, std::vector<HeldDisk>& disks)
         return virDomainBackupBegin(wish.domain, backup_xml(plan_).c_str(),
                                     plan_.checkpoint.empty() ? nullptr : checkpoint_xml(plan_).c_str(), 0) == 0;
     };
-    bool started = start();
+    bool started = begun_ = start();
     bool incremental = std::any_of(plan_.disks.begin(), plan_.disks.end(), [](const auto& disk) { return !disk.since.empty(); });
     if (!started && incremental &&
         (last_code() == VIR_ERR_CHECKPOINT_INCONSISTENT || last_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT)) {
@@ -117,7 +121,7 @@ Outcome<void> Running::begin(const HoldWish& wish, std::vector<HeldDisk>& disks)
             disks[i].lost = why;
             plan_.disks[i].since.clear();
         }
-        started = start();
+        started = begun_ = start();
     }
     Failure failure = started ? Failure{} : last_failure("begin a backup job of domain " + wish.guest.name);
     bool consistent = frozen->has_value();
@@ -170,7 +174,7 @@ void Running::end(const hyper_call& call, hyper_outcome outcome) {
         if (!connect) return tl::unexpected(connect.error());
         auto domain = find_domain(connect->get(), uuid_);
         if (!domain) return tl::unexpected(domain.error());
-        if (auto ended = end_job(call, domain->get(), plan_.socket); !ended) return ended;
+        if (auto ended = end_job(call, domain->get(), plan_.socket, begun_); !ended) return ended;
         ledger_.forget("backup", tag_);
         remove_files("scratch");
         remove_files("socket");

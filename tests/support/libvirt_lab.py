@@ -57,7 +57,7 @@ class Lab:
                            XDG_DATA_HOME=str(self.folder / "data"))
         with open(self.folder / "libvirtd.log", "a") as log:
             self.daemon = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           start_new_session=True)
+                                           cwd=self.folder, start_new_session=True)
         eventually("libvirtd listens", lambda: self.virsh("list", check=False).returncode == 0)
 
     def stop_daemon(self):
