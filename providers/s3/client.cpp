@@ -2,6 +2,7 @@
 #include "providers/s3/client.h"
 
 #include "blockengine/base/sha256.h"
+#include "blockengine/base/hex.h"
 
 namespace hyper::s3 {
 
@@ -40,7 +41,7 @@ Outcome<HttpRequest> Client::request(const Call& call) const {
     time_t now = time(nullptr);
     if (credentials_.expires != 0 && now >= credentials_.expires - expiry_margin_s)
         return failed(HYPER_LOG_IN_AGAIN, place_.text() + ": the instance's credentials have ended");
-    std::string hash = call.payload_hash.empty() ? hex_of(sha256({call.body})) : call.payload_hash;
+    std::string hash = call.payload_hash.empty() ? hex(sha256({call.body})) : call.payload_hash;
     request.headers = signed_headers({call.method, call.target.host, call.target.path, call.target.query, call.headers, hash}, credentials_,
                                      place_.region(), now);
     return request;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/base/sha256.h"
 
 namespace hyper::s3 {
@@ -161,7 +162,7 @@ std::string Place::text_of(const std::string& disk) const {
 std::string Place::disk_id(const std::string& disk) const {
     if (is_bucket()) return "s3:" + scheme_ + "://" + host_ + "/" + bucket_ + "/" + folder() + disk;
     std::string query = query_without_signature(raw_query_);
-    return text_ + (query.empty() ? "" : "?" + hex_of(sha256({bytes_of_text(query)})));
+    return text_ + (query.empty() ? "" : "?" + hex(sha256({bytes_of_text(query)})));
 }
 
 Target Place::target(const std::string& key) const {

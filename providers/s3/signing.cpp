@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/base/sha256.h"
 
 namespace hyper::s3 {
@@ -55,11 +56,11 @@ std::string signature(const Signable& request, const std::string& query, const H
     std::string canonical = request.method + "\n" + request.path + "\n" + query + "\n";
     for (const auto& [name, value] : sorted) canonical += name + ":" + value + "\n";
     canonical += "\n" + names_of(sorted) + "\n" + request.payload_hash;
-    std::string to_sign = "AWS4-HMAC-SHA256\n" + time + "\n" + scope(time, region) + "\n" + hex_of(sha256({bytes_of_text(canonical)}));
+    std::string to_sign = "AWS4-HMAC-SHA256\n" + time + "\n" + scope(time, region) + "\n" + hex(sha256({bytes_of_text(canonical)}));
     std::string secret = "AWS4" + credentials.secret;
     Sha256 key = hmac(bytes_of_text(secret), time.substr(0, 8));
     for (std::string_view part : {std::string_view(region), std::string_view("s3"), std::string_view("aws4_request")}) key = hmac(key, part);
-    return hex_of(hmac(key, to_sign));
+    return hex(hmac(key, to_sign));
 }
 
 }  // namespace

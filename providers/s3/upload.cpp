@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/base/sha256.h"
 #include "providers/s3/digest.h"
 #include "providers/s3/failures.h"
@@ -169,7 +170,7 @@ class UploadRun {
         call.body = wanted.bytes;
         std::string what = fmt::format("{}: upload part {} of {}, {} bytes", text_, number, parts_.size(), wanted.bytes.size());
         for (int attempt = 0; attempt < attempts_max; ++attempt) {
-            auto answer = uploader_.ask(call, hex_of(wanted.sha256), what, hooks_.stop);
+            auto answer = uploader_.ask(call, hex(wanted.sha256), what, hooks_.stop);
             if (!answer) return tl::unexpected(answer.error());
             Part part{number, wanted.bytes.size(), std::string(answer->header("etag")), std::string(answer->header("x-amz-checksum-sha256"))};
             std::string_view encryption = answer->header("x-amz-server-side-encryption");

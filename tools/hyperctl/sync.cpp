@@ -44,8 +44,6 @@ Result<RemoteWish> remote_wish(Engine& engine, const VolumeOperand& target) {
 Result<int> sync(Engine& engine, SyncCommand& options) {
     auto target = TRY(options.operands.root().operand(options.volume));
     if (is_remote(options.source)) options.operands.set_remote(TRY(remote_wish(engine, target)));
-Result<int> sync(Engine& engine, const SyncCommand& options) {
-    auto target = TRY(options.operands.root().operand(options.volume));
     // Opening a volume to be written is mostly waiting for the disk. None is made before the source is known to be there.
     auto opened = std::async(options.create ? std::launch::deferred : std::launch::async, [&] { return open_target(engine, options, target); });
     auto operand = TRY(options.operands.open(engine, options.source));

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/base/hex.h"
 #include "blockengine/base/sha256.h"
 #include "providers/s3/digest.h"
 #include "tests/providers/s3/scripted_server.h"
@@ -146,7 +147,7 @@ TEST_F(S3Upload, sends_each_part_with_its_hash) {
         ++parts;
         Sha256 hash = sha256({bytes_of_text(request.body)});
         EXPECT_EQ(request.header("x-amz-checksum-sha256"), base64_of(hash));
-        EXPECT_EQ(request.header("x-amz-content-sha256"), hex_of(hash));
+        EXPECT_EQ(request.header("x-amz-content-sha256"), hex(hash));
     }
     EXPECT_EQ(parts, 3);
 }
