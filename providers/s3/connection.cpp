@@ -9,6 +9,7 @@
 #include "providers/s3/documents.h"
 #include "providers/s3/failures.h"
 #include "providers/s3/snapshot.h"
+#include "providers/s3/upload.h"
 
 namespace hyper::s3 {
 
@@ -31,7 +32,14 @@ Outcome<std::unique_ptr<ObjectStore>> ObjectStore::open(provider::Host host, con
                                                         const provider::Options& options) {
     auto client = Client::open(uri, options, call.deadline_ns);
     if (!client) return tl::unexpected(client.error());
-    return std::unique_ptr<ObjectStore>(new ObjectStore(host, std::move(*client)));
+    return std::unique_ptr<ObjectStore>(new ObjectStore(host, uri, options, std::move(*client)));
+}
+
+Outcome<void> ObjectStore::clean(const hyper_call& call, const std::string& kind, const std::string& id) {
+    if (kind != "upload") return Connection::clean(call, kind, id);
+    auto uploader = Uploader::open(uri_, options_);
+    if (!uploader) return tl::unexpected(uploader.error());
+    return (*uploader)->abort(id);
 }
 
 Outcome<void> ObjectStore::list(const hyper_call& call, const std::function<bool(const provider::FoundDisk&)>& found) {

@@ -20,14 +20,19 @@ class ObjectStore : public provider::Connection {
     Outcome<void> list(const hyper_call& call, const std::function<bool(const provider::FoundDisk&)>& found) override;
     Outcome<void> check(const hyper_call& call, const std::string& disk, const provider::Finding& finding) override;
     Outcome<std::unique_ptr<provider::Snapshot>> take_snapshot(const hyper_call& call, const provider::Wish& wish) override;
+    // Of kind "upload": the id of one that hyperctl push began.
+    Outcome<void> clean(const hyper_call& call, const std::string& kind, const std::string& id) override;
 
   private:
-    ObjectStore(provider::Host host, std::shared_ptr<Client> client) : host_(host), client_(std::move(client)), disk_(client_->place().disk()) {}
+    ObjectStore(provider::Host host, std::string uri, provider::Options options, std::shared_ptr<Client> client)
+        : host_(host), uri_(std::move(uri)), options_(std::move(options)), client_(std::move(client)), disk_(client_->place().disk()) {}
 
     Outcome<ObjectState> state(const hyper_call& call, const std::string& disk);
     Outcome<void> check_object(const hyper_call& call, const std::string& disk, const provider::Finding& finding);
 
     provider::Host host_;
+    const std::string uri_;
+    const provider::Options options_;
     std::shared_ptr<Client> client_;
     std::string disk_;
 };

@@ -97,16 +97,15 @@ Result<uint64_t> write_all(Engine& engine, const Source& source, WrittenDisk& di
     DataWalk walk({&source});
     Progress progress(progress_shown, progress_shown ? TRY(walk.data_bytes()) : 0);
     std::atomic<uint64_t> written{0};
-    TRY(walk_in_threads(
-        walk, reader_threads(), [](const Chunk&) { return false; },
-        [&](const Chunk& chunk) -> Result<void> {
-            std::vector<std::byte> bytes(chunk.length);
-            TRY(engine.read(source, chunk.offset, bytes));
-            TRY(disk.write(chunk.offset, bytes));
-            written += chunk.length;
-            progress.add(chunk.length);
-            return {};
-        }));
+    auto write_chunk = [&](const Chunk& chunk) -> Result<void> {
+        std::vector<std::byte> bytes(chunk.length);
+        TRY(engine.read(source, chunk.offset, bytes));
+        TRY(disk.write(chunk.offset, bytes));
+        written += chunk.length;
+        progress.add(chunk.length);
+        return {};
+    };
+    TRY(walk_in_threads(walk, reader_threads(), [](const Chunk&) { return false; }, write_chunk));
     TRY(disk.flush());
     return written.load();
 }
