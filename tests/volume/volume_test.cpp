@@ -618,7 +618,9 @@ TEST_F(Drafts, to_which_nothing_was_written_go_away) {
     must_open();
     reopen();
     EXPECT_TRUE(try_sync(disk));
-    auto committed = must_open()->commit({});
+    auto draft = must_open();
+    ASSERT_TRUE(draft);
+    auto committed = draft->commit({});
     ASSERT_TRUE(committed);
     EXPECT_FALSE(*committed);
     EXPECT_FALSE(std::filesystem::exists(path_ + "/draft/map"));
