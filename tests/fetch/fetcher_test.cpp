@@ -165,7 +165,7 @@ TEST_F(FetcherTest, has_no_more_requests_under_way_than_the_remote_takes) {
 TEST_F(FetcherTest, has_no_more_bytes_under_way_ahead_than_the_window) {
     make({.requests_max = 1000});
     fetcher_->will_need(0, 32 * MiB);
-    EXPECT_EQ(remote_->bytes_unanswered(), FlowWindow::bytes_at_start);
+    EXPECT_EQ(remote_->bytes_unanswered(), FlowWindow::bytes_min);
     remote_->answer_all();
     EXPECT_EQ(share_->in_flight_bytes, 0u);
 }
@@ -328,6 +328,7 @@ TEST_F(FetcherTest, a_remote_that_answers_from_within_is_no_recursion) {
     Reader& large = read(0, 256 * MiB);
     EXPECT_TRUE(large.result.has_value() && large.ends == 1);
     EXPECT_GE(remote_->count(), 4096u);
+    EXPECT_EQ(remote_->nested_max, 1u);
 }
 
 TEST_F(FetcherTest, nothing_is_read_ahead_for_a_file_that_was_closed_but_who_waits_is_answered) {
