@@ -124,6 +124,9 @@ Outcome<void> Running::begin(const HoldWish& wish, std::vector<HeldDisk>& disks)
         started = begun_ = start();
     }
     Failure failure = started ? Failure{} : last_failure("begin a backup job of domain " + wish.guest.name);
+    // What QEMU says of a socket or file that it may not make comes as libvirt's "internal error".
+    if (failure.message.find("Permission denied") != std::string::npos)
+        failure = {HYPER_NOT_ALLOWED, failure.message + " (QEMU has to be able to write in " + place_.scratch + "; scratch= names another folder)"};
     bool consistent = frozen->has_value();
     frozen->reset();
     if (!started) return tl::unexpected(std::move(failure));

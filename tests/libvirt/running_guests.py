@@ -128,6 +128,13 @@ with Lab(here / "lab") as lab:
                 check(False, "a snapshot was taken")
             check(not insisting("ledger")["entries"] and guest.checkpoints() == before and not guest.has_job(), "something is left")
 
+        claim("a scratch folder in which QEMU may not write is named, and what to do")
+        (here / "closed").mkdir(mode=0o555)
+        with Driver("libvirt", here / "ledger", lab.place("web01", scratch=here / "closed")) as closed:
+            message = refused(NOT_ALLOWED, closed, "take track web01/vda -")
+            check(str(here / "closed") in message and "scratch=" in message, message)
+            check(not closed("ledger")["entries"] and guest.checkpoints() == before, "something is left")
+
         claim("a snapshot whose guest is destroyed is gone, and says so")
         driver.take("web01/vda")
         guest.kill()

@@ -110,9 +110,11 @@ TEST_F(LibvirtNbdReader, gives_up_at_the_deadline_and_reads_again_when_the_serve
     auto reader = open();
     ASSERT_TRUE(reader);
     signal_server(SIGSTOP);
-    Read late(0, 4096, 200);
-    reader->read(late);
-    EXPECT_EQ(late.wait(), HYPER_RETRY_LATER);
+    // Enough for every connection to have one.
+    std::vector<std::unique_ptr<Read>> late;
+    for (uint64_t i = 0; i < 8; ++i) late.push_back(std::make_unique<Read>(i * 4096, 4096, 200));
+    for (auto& read : late) reader->read(*read);
+    for (auto& read : late) EXPECT_EQ(read->wait(), HYPER_RETRY_LATER);
     EXPECT_EQ(reader->extents(within_ms(100), NbdReader::Map::zeros, 0, 0, 1, 1).error().kind, HYPER_RETRY_LATER);
     signal_server(SIGCONT);
     Read again(1 << 20, 4096, 20'000);
