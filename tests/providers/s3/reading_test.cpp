@@ -218,6 +218,16 @@ TEST_F(S3Reading, another_beginning_of_the_range_is_an_error) {
     EXPECT_EQ(read(5, 10).kind, HYPER_FATAL);
 }
 
+TEST_F(S3Reading, an_object_of_another_size_is_gone) {
+    ScriptedServer server([](const SeenRequest& request) {
+        if (is_probe(request)) return served(request);
+        return ScriptedServer::answer("206 Partial Content", "Content-Range: bytes 5-14/999\r\nETag: \"one\"\r\n", content(5, 14));
+    });
+    open_object(server);
+    ASSERT_EQ(take().kind, HYPER_OK);
+    EXPECT_EQ(read(5, 10).kind, HYPER_SNAPSHOT_GONE);
+}
+
 TEST_F(S3Reading, a_body_that_breaks_off_is_to_be_tried_again) {
     ScriptedServer server([](const SeenRequest& request) {
         std::string whole = served(request);
