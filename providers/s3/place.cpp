@@ -59,6 +59,10 @@ Outcome<Url> split(const std::string& url, const std::string& shown) {
     size_t end = std::min(after.find_first_of("/?#"), after.size());
     parts.host = after.substr(0, end);
     parts.rest = after.substr(end);
+    std::transform(parts.host.begin(), parts.host.end(), parts.host.begin(), [](unsigned char c) { return static_cast<char>(tolower(c)); });
+    // The Host header, which is signed, has no port that is the scheme's own.
+    std::string own_port = parts.scheme == "https" ? ":443" : ":80";
+    if (parts.host.ends_with(own_port)) parts.host.resize(parts.host.size() - own_port.size());
     if (parts.host.empty()) return failed(HYPER_BAD_CONFIGURATION, fmt::format("{}: names no host", shown));
     if (parts.host.find('@') != parts.host.npos)
         return failed(HYPER_BAD_CONFIGURATION, "a URL with a user and a password in it: anybody here could read them, so they are not taken");

@@ -48,6 +48,8 @@ bool is_md5(const std::string& etag) {
     return etag.size() == 34 && etag.front() == '"' && std::all_of(etag.begin() + 1, etag.end() - 1, [](char c) { return isxdigit(static_cast<unsigned char>(c)); });
 }
 
+std::string etag_of(const Md5& hash) { return "\"" + md5_text(hash) + "\""; }
+
 // A part as it is to be.
 struct Wanted {
     Bytes bytes;
@@ -55,10 +57,9 @@ struct Wanted {
     Md5 md5;
 
     std::string sha256_text() const { return base64_of(sha256); }
-    std::string etag() const { return "\"" + md5_text(md5) + "\""; }
     bool is(const Part& part) const {
         if (part.size_bytes != bytes.size()) return false;
-        return part.sha256.empty() ? part.etag == etag() : part.sha256 == sha256_text();
+        return part.sha256.empty() ? part.etag == etag_of(md5) : part.sha256 == sha256_text();
     }
 };
 
@@ -179,19 +180,20 @@ class UploadRun {
             if (shows_none || wanted.is(part)) {
                 std::lock_guard lock(mutex_);
                 sent_bytes_ += wanted.bytes.size();
-                all_md5_ &= is_md5(part.etag) && !shows_none;
                 return part;
             }
         }
         return failed(HYPER_FATAL, what + ": the server has other bytes than were sent");
     }
 
-    // Empty where it cannot be foretold.
+    // Of the whole: the MD5 of all MD5s, and how many. Empty where the server's ETags are something else.
     std::string expected_etag() const {
-        bool all = all_md5_ && std::all_of(parts_.begin(), parts_.end(), [](const Part& part) { return is_md5(part.etag); });
         Bytes hashes;
-        for (const Md5& hash : md5s_) hashes.insert(hashes.end(), hash.begin(), hash.end());
-        return all ? fmt::format("\"{}-{}\"", md5_text(md5(hashes)), parts_.size()) : "";
+        for (size_t i = 0; i < parts_.size(); ++i) {
+            if (parts_[i].etag != etag_of(md5s_[i])) return "";
+            hashes.insert(hashes.end(), md5s_[i].begin(), md5s_[i].end());
+        }
+        return fmt::format("\"{}-{}\"", md5_text(md5(hashes)), parts_.size());
     }
 
     Outcome<Uploaded> complete() {
@@ -248,7 +250,6 @@ class UploadRun {
     std::mutex mutex_;
     size_t next_ = 0;                // guarded by mutex_, as all below, while threads run
     uint64_t done_bytes_ = 0, sent_bytes_ = 0;
-    bool all_md5_ = true;
     std::optional<Failure> failure_;
 };
 

@@ -33,6 +33,12 @@ TEST_F(S3Place, is_by_path_at_another_endpoint_unless_said_otherwise) {
     EXPECT_EQ(url("s3://images/web01.raw", {{"endpoint", "https://s3.example/"}, {"path-style", "false"}}), "https://images.s3.example/web01.raw");
 }
 
+TEST_F(S3Place, hosts_are_as_their_header_will_be) {
+    EXPECT_EQ(Place::parse("s3://images/a", {{"endpoint", "https://S3.Example:443"}})->object("a").host, "s3.example");
+    EXPECT_EQ(Place::parse("s3://images/a", {{"endpoint", "http://s3.example:80"}})->object("a").host, "s3.example");
+    EXPECT_EQ(Place::parse("s3://images/a", {{"endpoint", "http://s3.example:443"}})->object("a").host, "s3.example:443");
+}
+
 TEST_F(S3Place, takes_region_and_endpoint_from_the_environment) {
     setenv("AWS_REGION", "eu-north-1", 1);
     EXPECT_EQ(url("s3://images/a"), "https://images.s3.eu-north-1.amazonaws.com/a");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The provider, by its table, against a server that does what a test wants.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -207,6 +208,26 @@ TEST_F(S3Reading, another_range_than_was_asked_for_is_an_error) {
     EXPECT_EQ(read(5, 10).kind, HYPER_FATAL);
 }
 
+TEST_F(S3Reading, another_beginning_of_the_range_is_an_error) {
+    ScriptedServer server([](const SeenRequest& request) {
+        if (is_probe(request)) return served(request);
+        return ScriptedServer::answer("206 Partial Content", "Content-Range: bytes 4-14/1000\r\nETag: \"one\"\r\n", content(4, 14));
+    });
+    open_object(server);
+    ASSERT_EQ(take().kind, HYPER_OK);
+    EXPECT_EQ(read(5, 10).kind, HYPER_FATAL);
+}
+
+TEST_F(S3Reading, an_object_of_another_size_is_gone) {
+    ScriptedServer server([](const SeenRequest& request) {
+        if (is_probe(request)) return served(request);
+        return ScriptedServer::answer("206 Partial Content", "Content-Range: bytes 5-14/999\r\nETag: \"one\"\r\n", content(5, 14));
+    });
+    open_object(server);
+    ASSERT_EQ(take().kind, HYPER_OK);
+    EXPECT_EQ(read(5, 10).kind, HYPER_SNAPSHOT_GONE);
+}
+
 TEST_F(S3Reading, a_body_that_breaks_off_is_to_be_tried_again) {
     ScriptedServer server([](const SeenRequest& request) {
         std::string whole = served(request);
@@ -251,16 +272,34 @@ TEST_F(S3Reading, a_server_that_hangs_costs_no_more_than_the_deadline) {
 }
 
 TEST_F(S3Reading, closing_ends_what_still_waits) {
-    ScriptedServer server([](const SeenRequest&) { return ""; });
-    open_object(server);
     auto http = Http::start().value();
     std::promise<HttpAnswer> ended;
+    std::promise<void> arrived;
+    ScriptedServer silent([&](const SeenRequest&) {
+        arrived.set_value();
+        return "";
+    });
     HttpRequest request;
-    request.url = server.url() + "/";
+    request.url = silent.url() + "/";
     request.deadline_ns = monotonic_ns() + 1000 * second_ns;
     http->begin(std::move(request), [&](HttpAnswer&& answer) { ended.set_value(std::move(answer)); });
+    arrived.get_future().wait();
     http.reset();
     EXPECT_EQ(ended.get_future().get().failure->kind, HYPER_RETRY_LATER);
+}
+
+TEST_F(S3Reading, leaves_the_processs_signals_alone) {
+    struct sigaction before, after;
+    sigset_t mask_before, mask_after;
+    sigaction(SIGPIPE, nullptr, &before);
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask_before);
+    ScriptedServer server([](const SeenRequest& request) { return served(request); });
+    open_object(server);
+    ASSERT_EQ(take().kind, HYPER_OK);
+    sigaction(SIGPIPE, nullptr, &after);
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask_after);
+    EXPECT_EQ(before.sa_handler, after.sa_handler);
+    EXPECT_EQ(sigismember(&mask_before, SIGPIPE), sigismember(&mask_after, SIGPIPE));
 }
 
 TEST_F(S3Reading, a_redirect_is_not_followed) {

@@ -92,6 +92,9 @@ class S3Upload : public testing::Test {
             int number = std::stoi(request.line.substr(request.line.find("partNumber=") + 11));
             parts_[number] = bytes;
             ++sent_;
+            if (encrypts_)
+                return ok("x-amz-server-side-encryption: aws:kms\r\nETag: \"00112233445566778899aabbccddeeff\"\r\nx-amz-checksum-sha256: " +
+                              base64_of(sha256({bytes_of_text(bytes)})) + "\r\n", "");
             return ok("ETag: " + etag_of(bytes) + "\r\n", "");
         }
         if (is("GET ")) {
@@ -102,11 +105,12 @@ class S3Upload : public testing::Test {
         }
         if (fault("complete fails")) return ok("", "<Error><Code>InternalError</Code></Error>");
         if (fault("another object")) {
-            object_ = whole().substr(1);
+            object_ = whole();
+            object_[7] ^= 1;
             object_etag_ = "\"else\"";
         } else {
             object_ = whole();
-            object_etag_ = whole_etag();
+            object_etag_ = encrypts_ ? "\"ffeeddccbbaa99887766554433221100-3\"" : whole_etag();
         }
         id_.clear();
         if (fault("complete's answer is lost")) return "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
@@ -120,6 +124,7 @@ class S3Upload : public testing::Test {
     std::atomic<int> sent_ = 0;
     std::map<int, std::string> parts_;
     std::string object_, object_etag_;
+    bool encrypts_ = false;  // then ETags are no hashes of what was sent
     std::string disk_;
     UploadContent content_;
     ScriptedServer server_;
@@ -161,6 +166,15 @@ TEST_F(S3Upload, is_tried_again_where_the_server_is_overloaded_or_the_connection
 }
 
 TEST_F(S3Upload, a_part_that_arrived_damaged_is_sent_again) {
+    faults_ = {"damage"};
+    auto done = uploader_->upload(content_, {});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(sent_, 4);
+    EXPECT_EQ(object_, disk_);
+}
+
+TEST_F(S3Upload, is_checked_by_sha256_where_the_server_encrypts) {
+    encrypts_ = true;
     faults_ = {"damage"};
     auto done = uploader_->upload(content_, {});
     ASSERT_TRUE(done) << done.error().message;
