@@ -36,6 +36,7 @@ class Running : public Held {
     std::string uuid_, tag_;
     BackupPlan plan_;
     bool begun_ = false;  // the call that begins the job has returned, and well
+    std::set<std::string> bases_;     // the checkpoints that were compared with
     std::set<std::string> lineages_;  // whose older checkpoints can go when the new one stays
 };
 
@@ -87,7 +88,10 @@ Outcome<void> Running::begin(const HoldWish& wish, std::vector<HeldDisk>& disks)
     plan_.socket = place_.scratch + "/" + tag_ + ".sock";
     for (HeldDisk& held : disks) {
         look_for_base(wish.domain, held);
-        if (!held.base.checkpoint.empty()) lineages_.insert(held.base.lineage());
+        if (!held.base.checkpoint.empty()) {
+            bases_.insert(held.base.checkpoint);
+            lineages_.insert(held.base.lineage());
+        }
         BackupDisk disk{held.disk.target, place_.scratch + "/" + tag_ + "-" + held.disk.target + ".scratch", "", "", false};
         disk.marked = wish.track && held.disk.tracks_changes();
         if (!held.base.checkpoint.empty() && held.lost.empty()) {
@@ -161,18 +165,24 @@ Outcome<void> Running::settle_marks(virDomain* domain, hyper_outcome outcome) {
         if (is_ours && name != plan_.checkpoint) older.push_back(name);
     }
     for (const std::string& name : older)
-        if (auto noted = ledger_.note("checkpoint", name); !noted) return noted;
-    // From now on the change id stands for it.
-    ledger_.forget("checkpoint", plan_.checkpoint);
+        if (auto noted = ledger_.has("checkpoint", name) ? Outcome<void>() : ledger_.note("checkpoint", name); !noted) return noted;
     for (const std::string& name : older) {
         if (auto deleted = delete_checkpoint(domain, name, place_.is_local()); !deleted) return deleted;
         ledger_.forget("checkpoint", name);
     }
+    // Those that were gone already.
+    for (const std::string& name : bases_) ledger_.forget("checkpoint", name);
     return {};
 }
 
 void Running::end(const hyper_call& call, hyper_outcome outcome) {
     auto all = [&]() -> Outcome<void> {
+        // First of all, since the change id stands for the new checkpoint from now on: should this process be killed, it stays.
+        if (outcome == HYPER_KEPT && !plan_.checkpoint.empty()) {
+            for (const std::string& name : bases_)
+                if (auto noted = ledger_.note("checkpoint", name); !noted) return noted;
+            ledger_.forget("checkpoint", plan_.checkpoint);
+        }
         auto connect = connect_to(place_.connect);
         if (!connect) return tl::unexpected(connect.error());
         auto domain = find_domain(connect->get(), uuid_);
