@@ -6,16 +6,11 @@
 #include <utility>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/file_reads.h"
 
 namespace hyper {
 
 namespace {
-
-Result<void> failed_read(const FileRange& range, const ReadOp& op) {
-    bool past_end = op.offset + op.buffer.size() > range.file->size_bytes();
-    return fail(read_error_code(op.error), "{}: read {} bytes at offset {}: {}", range.file->path(), op.buffer.size(), op.offset,
-                past_end ? "past the end of the file" : errno_text(op.error));
-}
 
 // What a unit is called in the cache. The hash is part of it, so that a unit is found there only by who expects that content.
 uint64_t unit_key(const CompressedRange& range) {
@@ -89,14 +84,10 @@ Result<void> Engine::read(const Source& source, uint64_t offset, std::span<std::
 Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte> buffer) {
     // A request that is one run of a file, which most are, needs no lists.
     if (pieces.size() == 1) {
-        if (auto* range = std::get_if<FileRange>(&pieces[0].what)) {
-            ReadOp op{range->file->fd(), range->offset, buffer, 0};
-            io_->read({&op, 1});
-            return op.error == 0 ? Result<void>() : failed_read(*range, op);
-        }
+        if (auto* range = std::get_if<FileRange>(&pieces[0].what))
+            return read_file(*io_, *range->file, range->offset, buffer);
     }
-    std::vector<ReadOp> ops;
-    std::vector<const FileRange*> ranges;
+    FileReads reads(*io_);
     std::vector<const Piece*> packed;
     std::vector<std::byte*> packed_targets;
     for (const Piece& piece : pieces) {
@@ -105,8 +96,7 @@ Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte>
         if (std::holds_alternative<Zeros>(piece.what)) {
             std::fill(target.begin(), target.end(), std::byte{0});
         } else if (auto* range = std::get_if<FileRange>(&piece.what)) {
-            ops.push_back({range->file->fd(), range->offset, target, 0});
-            ranges.push_back(range);
+            reads.add(*range->file, range->offset, target);
         } else if (auto* computed = std::get_if<Computed>(&piece.what)) {
             TRY(computed->producer->produce(computed->offset, target));
         } else {
@@ -114,9 +104,7 @@ Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte>
             packed_targets.push_back(target.data());
         }
     }
-    if (!ops.empty()) io_->read(ops);
-    for (size_t i = 0; i < ops.size(); ++i)
-        if (ops[i].error != 0) return failed_read(*ranges[i], ops[i]);
+    TRY(reads.run());
     for (size_t first = 0; first < packed.size();) {
         size_t bytes = 0, count = 0;
         while (first + count < packed.size() && (count == 0 || bytes < batch_bytes_max)) {
@@ -132,7 +120,7 @@ Result<void> Engine::execute(std::span<const Piece> pieces, std::span<std::byte>
 
 Result<void> Engine::unpack_batch(std::span<const Piece* const> pieces, std::span<std::byte* const> targets) {
     std::vector<Bytes> stored(pieces.size());
-    std::vector<ReadOp> ops;
+    FileReads reads(*io_);
     std::vector<std::shared_ptr<const Bytes>> cached(pieces.size());
     std::vector<std::shared_ptr<Bytes>> units(pieces.size());  // of which only a part is wanted
     for (size_t i = 0; i < pieces.size(); ++i) {
@@ -150,20 +138,15 @@ Result<void> Engine::unpack_batch(std::span<const Piece* const> pieces, std::spa
             units[i] = std::make_shared<Bytes>(length);
             into = *units[i];
         }
-        ops.push_back({range.file->fd(), range.offset, into, 0});
+        reads.add(*range.file, range.offset, into);
     }
-    if (!ops.empty()) io_->read(ops);
-    size_t next_op = 0;
+    TRY(reads.run());
     for (size_t i = 0; i < pieces.size(); ++i) {
         auto& range = std::get<CompressedRange>(pieces[i]->what);
         std::span<std::byte> target(targets[i], pieces[i]->length);
         bool whole = target.size() == range.unpacked_bytes;
-        if (!cached[i]) {
-            const ReadOp& op = ops[next_op++];
-            if (op.error != 0) return failed_read({range.file, range.offset}, op);
-            // Several pieces may be of one unit, where a chain's clusters are of different sizes.
-            if (!whole) cached[i] = cached_unit(cache_, range);
-        }
+        // Several pieces may be of one unit, where a chain's clusters are of different sizes.
+        if (!cached[i] && !whole) cached[i] = cached_unit(cache_, range);
         if (!cached[i]) {
             if (!whole && !units[i]) units[i] = std::make_shared<Bytes>(range.unpacked_bytes);
             TRY(unpack_unit(range, stored[i], whole ? target : std::span<std::byte>(*units[i])));

@@ -16,6 +16,9 @@
 #include <cerrno>
 #include <optional>
 
+#include "blockengine/far_reader.h"
+#include "blockengine/file_reads.h"
+
 namespace hyper {
 
 namespace {
@@ -24,7 +27,9 @@ std::atomic<uint64_t> next_id{1};
 
 File::File(int fd, std::string path, Io& io) : io_(io), path_(std::move(path)), fd_(fd), id_(next_id++) {}
 
-File::~File() { ::close(fd_); }
+File::~File() {
+    if (fd_ >= 0) ::close(fd_);
+}
 
 Result<std::shared_ptr<const File>> File::open(const std::string& path, Io& io) {
     // O_NONBLOCK: opening a FIFO must not wait for a writer; it has no effect on files and devices.
@@ -74,14 +79,16 @@ Result<std::shared_ptr<const File>> File::from_bytes(std::span<const std::byte> 
     return adopt(fd, name, io);
 }
 
-Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const {
-    ReadOp op{fd_, offset, buffer, 0};
-    io_.read({&op, 1});
-    if (op.error != 0)
-        return fail(read_error_code(op.error), "{}: read {} bytes at offset {}: {}", path_, buffer.size(), offset,
-                    offset + buffer.size() > size_bytes_ ? "past the end of the file" : errno_text(op.error));
-    return {};
+std::shared_ptr<const File> File::far(std::unique_ptr<FarReader> reader, Io& io) {
+    std::shared_ptr<File> file(new File(-1, reader->remote().name(), io));
+    file->size_bytes_ = reader->remote().size_bytes();
+    file->device_ = UINT64_MAX;
+    file->inode_ = file->id_;
+    file->far_ = std::move(reader);
+    return file;
 }
+
+Result<void> File::read(uint64_t offset, std::span<std::byte> buffer) const { return read_file(io_, *this, offset, buffer); }
 
 namespace {
 
@@ -134,6 +141,10 @@ File::Run next_sought(int fd, uint64_t offset, uint64_t end) {
 
 File::Run File::next_data(uint64_t offset, uint64_t end) const {
     if (offset >= end) return {end, end};
+    if (far_) {
+        Remote::Run data = far_->remote().next_data(offset, end);
+        return {data.start, data.stop};
+    }
     auto written = next_written(fd_, offset, end);
     Run run = written ? *written : next_sought(fd_, offset, end);
     if (run.start < end) return run;

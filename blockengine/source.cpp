@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/far_reader.h"
 
 namespace hyper {
 
@@ -127,8 +128,27 @@ Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t lengt
     return {};
 }
 
+namespace {
+
+void announce_far(const File& file, uint64_t offset, uint64_t length) {
+    if (file.far_reader() == nullptr || offset >= file.size_bytes()) return;
+    file.far_reader()->will_need(offset, std::min(length, file.size_bytes() - offset));
+}
+
+}  // namespace
+
+void begin_fetching(std::span<const Piece> pieces) {
+    for (const Piece& piece : pieces) {
+        if (auto* plain = std::get_if<FileRange>(&piece.what))
+            announce_far(*plain->file, plain->offset, piece.length);
+        else if (auto* packed = std::get_if<CompressedRange>(&piece.what))
+            announce_far(*packed->file, packed->offset, packed->stored_bytes);
+    }
+}
+
 Result<void> prefetch(const Source& source, uint64_t offset, uint64_t length) {
     auto announce = [](const File& file, uint64_t from, uint64_t bytes) {
+        if (file.far_reader() != nullptr) return announce_far(file, from, bytes);
         ::posix_fadvise(file.fd(), static_cast<off_t>(from), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
     };
     PieceList pieces;

@@ -134,8 +134,11 @@ struct Extent {
 Result<void> visit_extents(const Source& source, uint64_t offset, uint64_t length,
                            const std::function<bool(const Extent&)>& visit);
 
-// Asks the kernel to read ahead what a range is made of; computed bytes need nothing.
+// Asks the kernel to read ahead what a range is made of, and begins to fetch what of it is far away; computed bytes need nothing.
 Result<void> prefetch(const Source& source, uint64_t offset, uint64_t length);
+
+// Begins to fetch what of the pieces is far away. Never waits.
+void begin_fetching(std::span<const Piece> pieces);
 
 // How large a request had better be: a whole unit, where the disk is stored in units, as its start tells.
 uint32_t preferred_request_bytes(const Source& source);

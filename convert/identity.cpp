@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/far_reader.h"
 
 namespace hyper {
 
@@ -27,6 +28,8 @@ Identity identity_of(const File& file) {
     name = name.substr(name.rfind('/') + 1);
     std::string text = fmt::format("{}\n{}\n{}.{:09}", name, file.size_bytes(), file.modified().tv_sec,
                                    file.modified().tv_nsec);
+    // Which state of a far file this is, its remote may know.
+    if (file.far_reader() != nullptr) text += "\n" + file.far_reader()->remote().identity();
     return {xxh3_128(bytes_of_text(text)), file.modified().tv_sec};
 }
 

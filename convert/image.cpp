@@ -69,6 +69,9 @@ Result<std::shared_ptr<const File>> Opening::open_reference(const File& referrer
     if (looks_like_url(name))
         return fail(EPERM, "{}: {}: \"{}\" is not a plain file name; URLs in images are not followed",
                     referrer.path(), field, name);
+    if (referrer.far_reader() != nullptr)
+        return fail(EPERM, "{}: {}: \"{}\" is not followed: an image that is far away has to be whole in itself", referrer.path(), field,
+                    name);
     fs::path own_dir = fs::absolute(referrer.path()).lexically_normal().parent_path();
     fs::path path = (own_dir / name).lexically_normal();
     std::vector<fs::path> dirs{own_dir};
@@ -137,7 +140,11 @@ Result<void> Opening::hold_tables(const File& file, uint64_t bytes) {
 
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path, const OpenOptions& options) {
     if (is_volume(path) && options.format.value_or(Format::volume) == Format::volume) return open_volume(engine, path, options);
-    auto file = TRY(File::open(path, engine.io()));
+    return open_image(engine, TRY(File::open(path, engine.io())), options);
+}
+
+Result<std::shared_ptr<const Image>> open_image(Engine& engine, std::shared_ptr<const File> file, const OpenOptions& options) {
+    std::string path = file->path();
     auto image = TRY(Opening(engine, options).open(std::move(file), options.format));
     for (const std::string& warning : image->info().warnings) log_warning("{}: {}", path, warning);
     return image;

@@ -73,5 +73,7 @@ struct OpenOptions {
 // that loops or is too long. Messages name file, field and value.
 Result<std::shared_ptr<const Image>> open_image(Engine& engine, const std::string& path,
                                                 const OpenOptions& options = {});
+// Likewise for a file that is open already, as a far one is; what a far image refers to is not followed: EPERM.
+Result<std::shared_ptr<const Image>> open_image(Engine& engine, std::shared_ptr<const File> file, const OpenOptions& options = {});
 
 }  // namespace hyper

@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "blockengine/base/log.h"
+#include "blockengine/file_reads.h"
 #include "nbdserver/connection.h"
 
 namespace hyper::nbd {
@@ -166,6 +167,7 @@ Transmission::Part& Transmission::new_part(Job& job, uint64_t offset, uint32_t l
     part.buffer = connection_.loop().buffers().take(length);
     part.reads_pending = 0;
     part.failed = false;
+    part.error = 0;
     ++job.parts;
     in_flight_bytes_ += length;
     return part;
@@ -356,16 +358,18 @@ void Transmission::send_hole(Job& job, uint64_t offset, uint32_t length) {
 void Transmission::read(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces) {
     if (splice(job, offset, length, pieces)) return;
     Part& part = new_part(job, offset, length);
-    if (!queue_reads(part, pieces))
+    if (!queue_reads(part, pieces)) {
+        begin_fetching(pieces);  // however many there are, the workers wait for what is under way
         let_worker_read(part);
-    else if (part.reads_pending == 0)
+    } else if (part.reads_pending == 0) {
         read_done(part, 0);
+    }
 }
 
 bool Transmission::splice(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces) {
     if (pieces.size() != 1 || length < splice_bytes_min || !connection_.may_splice()) return false;
     auto* range = std::get_if<FileRange>(&pieces[0].what);
-    if (range == nullptr || range->offset % block_bytes + length > PipePool::capacity_bytes) return false;
+    if (range == nullptr || range->file->far_reader() != nullptr || range->offset % block_bytes + length > PipePool::capacity_bytes) return false;
     int fd = range->file->fd();
     if (!cached(fd, range->offset, length)) return false;
     PipePool& pipes = connection_.loop().pipes();
@@ -394,41 +398,81 @@ bool Transmission::splice(Job& job, uint64_t offset, uint32_t length, std::span<
 // false where a worker has to do it; then nothing is under way.
 bool Transmission::queue_reads(Part& part, std::span<const Piece> pieces) {
     if (pieces.empty()) return false;
+    NoWait no_wait;
+    if (!fill_at_hand(part, pieces)) return false;
+    const std::vector<size_t>& pending = pieces_pending_;
+    part.reads.reserve(pending.size());
+    FarReads far_reads;
+    size_t next = 0;
     std::byte* at = part.buffer.data();
-    size_t file_ranges = 0;
-    for (const Piece& piece : pieces) {
-        if (std::holds_alternative<CompressedRange>(piece.what)) return false;
-        if (std::holds_alternative<FileRange>(piece.what)) ++file_ranges;
-        if (std::holds_alternative<Zeros>(piece.what)) std::memset(at, 0, piece.length);
-        if (auto* computed = std::get_if<Computed>(&piece.what)) {
-            NoWait no_wait;
-            if (!computed->producer->produce(computed->offset, {at, piece.length})) return false;
-        }
-        at += piece.length;
+    for (size_t i = 0; i < pieces.size() && next < pending.size(); at += pieces[i++].length) {
+        if (pending[next] != i) continue;
+        ++next;
+        auto& range = std::get<FileRange>(pieces[i].what);
+        std::span<std::byte> buffer(at, pieces[i].length);
+        PieceRead& read = part.reads.emplace_back();
+        read.part = &part;
+        read.file = range.file;
+        read.length = buffer.size();
+        ++part.reads_pending;
+        connection_.hold();
+        if (range.file->far_reader() != nullptr)
+            far_reads.add(*range.file, far_read(read, buffer, range.offset));
+        else
+            connection_.loop().ring().read(read, range.file->fd(), buffer, range.offset);
     }
-    part.reads.reserve(file_ranges);
-    at = part.buffer.data();
-    for (const Piece& piece : pieces) {
+    far_reads.begin();
+    return true;
+}
+
+// Fills in what nothing has to be waited for, and finds the pieces that have to be read; false where a worker has to.
+bool Transmission::fill_at_hand(Part& part, std::span<const Piece> pieces) {
+    pieces_pending_.clear();
+    std::byte* at = part.buffer.data();
+    for (size_t i = 0; i < pieces.size(); at += pieces[i++].length) {
+        const Piece& piece = pieces[i];
+        std::span<std::byte> buffer(at, piece.length);
+        if (std::holds_alternative<CompressedRange>(piece.what)) return false;
+        if (std::holds_alternative<Zeros>(piece.what)) std::memset(at, 0, piece.length);
+        if (auto* computed = std::get_if<Computed>(&piece.what))
+            if (!computed->producer->produce(computed->offset, buffer)) return false;
         if (auto* range = std::get_if<FileRange>(&piece.what)) {
-            PieceRead& read = part.reads.emplace_back();
-            read.part = &part;
-            read.file = range->file;
-            read.length = piece.length;
-            ++part.reads_pending;
-            connection_.hold();
-            connection_.loop().ring().read(read, range->file->fd(), {at, piece.length}, range->offset);
+            FarReader* far = range->file->far_reader();
+            if (far != nullptr && !range_within(range->offset, piece.length, range->file->size_bytes())) return false;
+            auto at_hand = far == nullptr ? FarReader::AtHand::no : far->read_at_hand(range->offset, buffer);
+            if (at_hand == FarReader::AtHand::on_disk) return false;
+            if (at_hand == FarReader::AtHand::no) pieces_pending_.push_back(i);
         }
-        at += piece.length;
     }
     return true;
 }
 
+FarReader::Read Transmission::far_read(PieceRead& read, std::span<std::byte> buffer, uint64_t offset) {
+    return {offset, buffer, [&read, &loop = connection_.loop(), offset](Result<void> result) {
+                int error = 0;
+                if (!result) {
+                    error = read_error_code(result.error().code);
+                    log_warning("{}: read {} bytes at offset {}: {}", read.file->path(), read.length, offset, result.error().message);
+                }
+                loop.post([&read, error] {
+                    if (error != 0) read.part->error = error;
+                    read.ended();
+                });
+            }};
+}
+
 void Transmission::PieceRead::completed(int result, uint32_t) {
-    Transmission& owner = *part->owner;
     part->failed |= result != static_cast<int>(length);
+    ended();
+}
+
+void Transmission::PieceRead::ended() {
+    Transmission& owner = *part->owner;
     file.reset();
     if (--part->reads_pending == 0) {
-        if (part->failed)
+        if (part->error != 0)
+            owner.read_done(*part, part->error);
+        else if (part->failed)
             owner.let_worker_read(*part);
         else
             owner.read_done(*part, 0);

@@ -6,7 +6,8 @@
 // A read is carried out in parts of at most part_bytes, each of which becomes a chunk of its own, so that a large request
 // holds little memory and starts to answer early; a client without structured replies, or with DF, gets it in one.
 // A part is, in this order: a hole, where the source says zeros; pages of a file that are handed from the page cache to
-// the socket (splice), where it is large, in one run and cached; reads in the loop's ring; or, where the map would wait for a
+// the socket (splice), where it is large, in one run and cached; reads in the loop's ring, and fetches of what is far away, which are
+// as many at a time as are asked for, since no thread waits for them; or, where the map would wait for a
 // table, or a unit has to be decompressed, or anything went wrong, one Engine::read() by a worker, which also finds the words.
 //
 // A write goes to the file as it arrives, without being gathered first, in whole blocks of 4 KiB: a block that is cut
@@ -25,6 +26,7 @@
 #include <span>
 #include <vector>
 
+#include "blockengine/far_reader.h"
 #include "blockengine/ring.h"
 #include "nbdserver/buffer.h"
 #include "nbdserver/handshake.h"
@@ -82,6 +84,7 @@ class Transmission {
         std::shared_ptr<const File> file;
         size_t length;
         void completed(int result, uint32_t flags) override;
+        void ended();
     };
     // A part of a read or of a write.
     struct Part {
@@ -92,7 +95,8 @@ class Transmission {
         Buffer buffer;
         std::vector<PieceRead> reads;
         unsigned reads_pending;
-        bool failed;
+        bool failed;  // locally: a worker tries again, and finds the words
+        int error;    // of what is far away
     };
 
     const Export& exported() const { return *session_.exported; }
@@ -114,6 +118,8 @@ class Transmission {
     void read(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces);
     bool splice(Job& job, uint64_t offset, uint32_t length, std::span<const Piece> pieces);
     bool queue_reads(Part& part, std::span<const Piece> pieces);
+    bool fill_at_hand(Part& part, std::span<const Piece> pieces);
+    FarReader::Read far_read(PieceRead& read, std::span<std::byte> buffer, uint64_t offset);
     void let_worker_read(Part& part);
     void read_done(Part& part, int error);
 
@@ -139,6 +145,7 @@ class Transmission {
     uint64_t in_flight_bytes_ = 0;
     bool disconnected_ = false;
     std::deque<Job*> reads_;  // with parts still to be issued
+    std::vector<size_t> pieces_pending_;  // of the part that is being queued
 
     std::array<std::byte, sizeof(ExtendedRequest)> header_;
     size_t header_filled_ = 0;

@@ -8,7 +8,7 @@ import sys
 LAYERS = [
     ["blockengine/base"],
     ["blockengine"],
-    ["blockengine/volume"],
+    ["blockengine/fetch", "blockengine/volume"],
     ["providers"],
     ["convert"],
     ["catalog"],
