@@ -5,7 +5,7 @@
 // Two queues hold numbers: what somebody waits for, and what is fetched ahead; the first goes first. A request begins with the block in
 // front and takes in its queued neighbours on both sides, whichever queue they are in. Some bytes under way keep the path full (FlowWindow); reads
 // ahead use no more than that together with all else, and leave one of the remote's requests free, so that what somebody waits for
-// never waits for them; that has a window of its own.
+// never waits for them. That may be more than a window: it would only wait here instead, and some that hang would hold up the rest.
 // When a request of several fails (EIO), its blocks are asked for again one by one, where somebody waits: an error reaches those who
 // want that block. Other errors are not of one place, and reach all. What failed and nobody waits for is forgotten, and asked for anew
 // by whoever wants it.
@@ -39,6 +39,9 @@ class FetchQueue : public std::enable_shared_from_this<FetchQueue> {
     };
     // Read ahead that has not begun: so many bytes at most; what is asked for beyond is not fetched.
     static constexpr uint64_t ahead_bytes_max = 32 * MiB;
+
+    // What somebody waits for and is under way, where the window is less.
+    static constexpr uint64_t demanded_bytes_max = 16 * MiB;
 
     // `arrived` is called with each block before those who wait for it, and afterwards `known` must find it, for as long as it is kept.
     struct Shelf {

@@ -7,7 +7,7 @@ namespace hyper {
 
 FlowWindow::Sent FlowWindow::sent(uint64_t now_ns, uint64_t in_flight_bytes) {
     used_ |= in_flight_bytes >= bytes_ / 2;
-    return {now_ns, delivered_bytes_, draining_ && in_flight_bytes <= bytes_};
+    return {now_ns, delivered_bytes_, draining_ && in_flight_bytes < bytes_min};
 }
 
 void FlowWindow::delivered(const Sent& sent, uint64_t bytes, bool zeros, uint64_t now_ns) {
@@ -35,9 +35,11 @@ void FlowWindow::measure_round_trip(const Sent& sent, uint64_t took_ns, uint64_t
 
 // Called with the first answer to a request that was sent after the last round had ended.
 void FlowWindow::end_round(uint64_t now_ns) {
-    if (round_took_min_ns_ != UINT64_MAX && round_took_min_ns_ > 2 * round_trip_ns_) {
-        round_trip_ns_ = round_took_min_ns_;
-        round_trip_measured_ns_ = now_ns;
+    if (round_took_min_ns_ > 2 * round_trip_ns_ && round_took_min_ns_ != UINT64_MAX) {
+        double last = rates_[round_ % rounds_kept];
+        rates_.fill(0);
+        rates_[round_ % rounds_kept] = last;
+        draining_ |= now_ns - round_trip_measured_ns_ > doubted_again_ns;
     }
     double best = *std::ranges::max_element(rates_);
     if (used_) {
@@ -52,8 +54,8 @@ void FlowWindow::end_round(uint64_t now_ns) {
 
 void FlowWindow::set_bytes() {
     double carried = *std::ranges::max_element(rates_) * static_cast<double>(round_trip_ns_);
-    double factor = draining_ ? drain_gain : rounds_without_growth_ < 3 ? gain_at_start : gain;
-    bytes_ = std::clamp(static_cast<uint64_t>(carried * factor), bytes_min, bytes_max);
+    double factor = rounds_without_growth_ < 3 ? gain_at_start : gain;
+    bytes_ = draining_ ? bytes_min : std::clamp(static_cast<uint64_t>(carried * factor), bytes_min, bytes_max);
 }
 
 uint64_t FlowWindow::bytes_per_second() const {

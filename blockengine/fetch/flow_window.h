@@ -7,9 +7,9 @@
 // answer, divided by that time; the round trip is the shortest time to an answer. A round is as long as an answer takes.
 // The window is `gain` times the product. So it grows by that factor a round for as long as more under way brings more, and then
 // stands with half a window of queue, without which a path that got faster would never be noticed.
-// Our own queue hides the true round trip. Every few seconds a round is made with less under way than the path carries, and the times of
-// its answers count from then on. A round in which none took less than twice the known time shows the same at once.
-// A round that did not use the window says nothing against it.
+// Our own queue hides the true round trip. So every ten seconds the window closes until next to nothing is under way, and the time of the next
+// answer counts from then on; sooner, where all answers of a round
+// take more than twice the known time, which also ends what was known of the bandwidth. A round that did not use the window says nothing against it.
 // Zeros that come much faster than a round trip never went over the path (a provider knows its holes) and say nothing of it.
 #pragma once
 
@@ -29,7 +29,7 @@ class FlowWindow {
     struct Sent {
         uint64_t time_ns;
         uint64_t delivered_bytes;
-        bool drained;  // was sent while a round with little under way was made
+        bool drained;  // was sent while next to nothing was under way, to measure the round trip
     };
     // A request goes out; `in_flight_bytes` are under way without it.
     Sent sent(uint64_t now_ns, uint64_t in_flight_bytes);
@@ -42,8 +42,8 @@ class FlowWindow {
     uint64_t bytes_per_second() const;
 
   private:
-    static constexpr double gain = 1.5, gain_at_start = 2.5, drain_gain = 0.7;
-    static constexpr uint64_t round_trip_good_ns = 5'000'000'000;
+    static constexpr double gain = 1.5, gain_at_start = 2.5;
+    static constexpr uint64_t round_trip_good_ns = 10'000'000'000, doubted_again_ns = 2'000'000'000;
     static constexpr size_t rounds_kept = 10;
 
     void end_round(uint64_t now_ns);
