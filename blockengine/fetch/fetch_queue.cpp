@@ -11,7 +11,7 @@ namespace hyper {
 namespace {
 
 // Requests of less cost more than they bring; of more, too few would fill a window.
-constexpr uint64_t joined_bytes_min = 256 * KiB, joined_bytes_max = 4 * MiB;
+constexpr uint64_t joined_bytes_min = 128 * KiB, joined_bytes_max = 4 * MiB;
 constexpr uint64_t requests_in_a_window = 8;
 
 uint64_t now_ns() {
