@@ -13,7 +13,7 @@
 #include <set>
 
 #include "blockengine/fetch/fetcher.h"
-#include "tests/fetch/fake_remote.h"
+#include "tests/support/fake_remote.h"
 
 namespace hyper {
 namespace {

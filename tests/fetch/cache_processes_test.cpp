@@ -10,7 +10,7 @@
 #include <random>
 
 #include "blockengine/fetch/cache_file.h"
-#include "tests/fetch/fake_remote.h"
+#include "tests/support/fake_remote.h"
 
 namespace hyper {
 namespace {

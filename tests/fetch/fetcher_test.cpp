@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "blockengine/file_reads.h"
-#include "tests/fetch/fake_remote.h"
+#include "tests/support/fake_remote.h"
 
 namespace hyper {
 namespace {
