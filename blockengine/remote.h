@@ -31,7 +31,9 @@ class Remote {
     virtual uint32_t requests_max() const = 0;
 
     // Begins a read of a range within the disk, and returns at once. `done` is called once, on any thread, perhaps before this returns, in
-    // bounded time whatever the other side does, with all of the bytes or why not (EIO, ESTALE where this state is gone, EACCES, ...).
+    // bounded time whatever the other side does, with all of the bytes or why not: EIO is of this range, which is then asked for in parts;
+    // everything else (ESTALE where this state is gone, ETIMEDOUT, EACCES, ...) is of the whole disk. The last reference to the remote
+    // may go within a call of `done`.
     virtual void read(uint64_t offset, uint32_t length, Done done) const = 0;
 
     // The first run that may be data at or after `offset`, clipped to `end`: [start, stop); start == stop == end where all the rest is zero for

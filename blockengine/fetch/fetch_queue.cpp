@@ -92,17 +92,12 @@ void FetchQueue::close() {
     ahead_.clear();
 }
 
-uint64_t FetchQueue::window_bytes() const {
+FetchQueue::Pace FetchQueue::pace() const {
     std::lock_guard lock(mutex_);
-    return window_.bytes();
+    return {window_.bytes(), request_bytes()};
 }
 
 uint64_t FetchQueue::request_bytes() const {
-    std::lock_guard lock(mutex_);
-    return request_bytes_locked();
-}
-
-uint64_t FetchQueue::request_bytes_locked() const {
     uint64_t share = window_.bytes() / std::min<uint64_t>(requests_in_a_window, requests_max_);
     uint64_t joined = std::clamp(share, joined_bytes_min, joined_bytes_max);
     return std::max(std::min(joined, request_bytes_max_), blocks_per_unit_ * block_bytes_);
@@ -147,7 +142,7 @@ bool FetchQueue::take_from(std::deque<uint64_t>& queue, bool demanded, Request& 
 // To whole units, and to queued neighbours.
 void FetchQueue::widen(Request& request) const {
     uint64_t blocks = divide_up(remote_->size_bytes(), block_bytes_);
-    uint64_t blocks_max = std::max(blocks_per_unit_, request_bytes_locked() / block_bytes_);
+    uint64_t blocks_max = std::max(blocks_per_unit_, request_bytes() / block_bytes_);
     bool alone = blocks_.at(request.first).alone;
     uint64_t start = round_down(request.first, blocks_per_unit_), stop = std::min(start + blocks_per_unit_, blocks);
     // A unit counts as queued where one of its blocks is, and none is under way.

@@ -62,9 +62,11 @@ class FetchQueue : public std::enable_shared_from_this<FetchQueue> {
     // What is queued and nobody waits for is dropped, and no more taken.
     void close();
 
-    // What a reader may have fetched ahead, and how large a request becomes.
-    uint64_t window_bytes() const;
-    uint64_t request_bytes() const;
+    // What is under way when the path is full, and how large a request becomes.
+    struct Pace {
+        uint64_t window_bytes, request_bytes;
+    };
+    Pace pace() const;
 
   private:
     struct State {
@@ -90,7 +92,7 @@ class FetchQueue : public std::enable_shared_from_this<FetchQueue> {
     void put_away(const Request& request, const Block& bytes, Ended& ended);
     void failed(const Request& request, const Error& error, Ended& ended);
     bool queued(uint64_t block) const;
-    uint64_t request_bytes_locked() const;
+    uint64_t request_bytes() const;
 
     const std::shared_ptr<const Remote> remote_;
     const std::shared_ptr<FetchShare> share_;

@@ -132,11 +132,8 @@ void Fetcher::begin(std::vector<Read> reads) {
         for (const Touched& part : missing)
             wanted.push_back({part.block, [pending, part](const Result<FetchQueue::Block>& block) { pending->ended(part, block); }});
     }
-    // Ends are noted before, so that the buffers are not looked at once their owners have them back.
-    std::vector<std::pair<uint64_t, uint64_t>> ranges;
-    for (const Read& read : reads) ranges.emplace_back(read.offset, read.buffer.size());
     queue_->want(std::move(wanted));
-    for (auto [offset, length] : ranges) read_ahead_of(offset, length);
+    for (const Read& read : reads) read_ahead_of(read.offset, read.buffer.size());
 }
 
 void Fetcher::will_need(uint64_t offset, uint64_t length) {
@@ -145,8 +142,9 @@ void Fetcher::will_need(uint64_t offset, uint64_t length) {
 }
 
 void Fetcher::read_ahead_of(uint64_t offset, uint64_t length) {
-    uint64_t step = queue_->request_bytes();
-    Streams::Limits limits{std::min(queue_->window_bytes() + 2 * step, FetchQueue::ahead_bytes_max), step, remote_->size_bytes()};
+    auto [window, step] = queue_->pace();
+    // A window under way, and what the reader takes meanwhile.
+    Streams::Limits limits{std::min(window + 2 * step, FetchQueue::ahead_bytes_max), step, remote_->size_bytes()};
     Streams::Range ahead;
     {
         std::lock_guard lock(mutex_);
