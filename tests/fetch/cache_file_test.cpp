@@ -275,6 +275,23 @@ TEST_F(CachedFarFile, without_an_identity_is_not_kept_on_the_disk) {
     EXPECT_GT(read_all("")->count(), 0u);
 }
 
+TEST_F(CachedFarFile, that_is_not_in_memory_is_told_to_be_on_the_disk_and_read_from_there) {
+    auto remote = read_all("disk 1");
+    int fd = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_EQ(::fsync(fd), 0);
+    ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    ::close(fd);
+    Fetcher fetcher(remote, std::make_shared<FetchShare>(cache_));
+    Bytes buffer(4096);
+    EXPECT_EQ(fetcher.read_at_hand(MiB, buffer), FarReader::AtHand::on_disk);
+    size_t before = remote->count();
+    bool read = false;
+    fetcher.begin({{MiB, buffer, [&](Result<void> result) { read = result.has_value(); }}});
+    EXPECT_TRUE(read);
+    EXPECT_EQ(buffer, test::bytes_at(MiB, 4096));
+    EXPECT_EQ(remote->count(), before);
+}
+
 TEST_F(CachedFarFile, is_fetched_again_where_the_cache_is_damaged) {
     read_all("disk 1");
     auto all = test::read_file(path_);

@@ -12,6 +12,7 @@
 
 #include "blockengine/fetch/fetcher.h"
 #include "convert/image.h"
+#include "tests/support/fake_remote.h"
 #include "tests/support/support.h"
 
 namespace hyper {
@@ -188,6 +189,29 @@ TEST_F(FarImage, is_read_by_local_and_far_ranges_of_one_request) {
         std::shared_ptr<const File> files_[2];
     };
     EXPECT_EQ(test::read_all(Mixed(local, far)), test::read_all(FileSource(local)));
+}
+
+TEST_F(FarImage, that_is_fragmented_has_all_ranges_of_a_request_under_way_together) {
+    class Scattered : public Source {
+      public:
+        explicit Scattered(std::shared_ptr<const File> file) : file_(std::move(file)) {}
+        uint64_t size_bytes() const override { return MiB; }
+        Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
+            for (uint64_t end = offset + length; offset < end; offset += 65536) out.file(file_, offset * 53 % (60 * MiB), 65536);
+            return {};
+        }
+
+      private:
+        std::shared_ptr<const File> file_;
+    };
+    auto remote = std::make_shared<test::FakeRemote>();
+    Scattered source(open_far(remote, test::engine().io(), std::make_shared<FetchShare>()));
+    std::thread answers([&] {
+        remote->wait_for(16);
+        remote->answer_all();
+    });
+    EXPECT_EQ(test::read_all(source).size(), MiB);
+    answers.join();
 }
 
 TEST_F(FarImage, that_is_prefetched_is_asked_for_at_once) {

@@ -49,8 +49,10 @@ class FakeRemote : public Remote {
     Run next_data(uint64_t offset, uint64_t end) const override { return {offset, end}; }
 
     void read(uint64_t offset, uint32_t length, Done done) const override {
+        std::optional<uint64_t> bad;
         {
             std::lock_guard lock(mutex_);
+            bad = bad_;
             asked_.push_back({offset, length, std::move(done), at_once_});
             if (!at_once_) {
                 changed_.notify_all();
@@ -58,11 +60,12 @@ class FakeRemote : public Remote {
             }
             done = asked_.back().done;
         }
-        end(done, offset, length, bad_);
+        end(done, offset, length, bad);
     }
 
     // From now on each read is answered from within; reads that touch `bad_offset` with EIO.
     void answer_at_once(std::optional<uint64_t> bad_offset = {}) {
+        std::lock_guard lock(mutex_);
         at_once_ = true;
         bad_ = bad_offset;
     }
@@ -107,9 +110,9 @@ class FakeRemote : public Remote {
 
     const Limits limits_;
     const std::string name_ = "fake://disk", identity_;
-    bool at_once_ = false;
-    std::optional<uint64_t> bad_;
     mutable std::mutex mutex_;
+    bool at_once_ = false;          // guarded by mutex_
+    std::optional<uint64_t> bad_;   // guarded by mutex_
     mutable std::condition_variable changed_;
     mutable std::vector<Asked> asked_;  // guarded by mutex_
 };
