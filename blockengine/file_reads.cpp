@@ -103,7 +103,9 @@ Result<void> FileReads::take_at_hand() {
 }
 
 Result<void> read_file(Io& io, const File& file, uint64_t offset, std::span<std::byte> buffer) {
-    if (file.far_reader() != nullptr) {
+    if (FarReader* far = file.far_reader(); far != nullptr) {
+        bool within = range_within(offset, buffer.size(), file.size_bytes());
+        if (within && far->read_at_hand(offset, buffer) == FarReader::AtHand::yes) return {};
         FileReads reads(io);
         reads.add(file, offset, buffer);
         return reads.run();

@@ -44,6 +44,8 @@ struct Fetcher::Shelf {
     uint32_t block_bytes = 0;
     std::optional<Sha256> identity;  // a digest that nobody finds a second text for; nothing where blocks are not kept on the disk
 
+    explicit Shelf(std::shared_ptr<FetchShare> of) : share(std::move(of)) {}
+
     CacheFile::Key key_of(uint64_t block) const {
         struct {
             Sha256 identity;

@@ -328,6 +328,7 @@ TEST_F(FetcherTest, a_remote_that_answers_from_within_is_no_recursion) {
     Reader& large = read(0, 256 * MiB);
     EXPECT_TRUE(large.result.has_value() && large.ends == 1);
     EXPECT_GE(remote_->count(), 4096u);
+    EXPECT_EQ(remote_->nested_max, 1u);
 }
 
 TEST_F(FetcherTest, nothing_is_read_ahead_for_a_file_that_was_closed_but_who_waits_is_answered) {

@@ -2,6 +2,7 @@
 // A remote whose answers come when the test says so, and nothing else.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -60,8 +61,12 @@ class FakeRemote : public Remote {
             }
             done = asked_.back().done;
         }
+        nested_max = std::max(nested_max, ++nested_);
         end(done, offset, length, bad);
+        --nested_;
     }
+    // How often read() was called from within itself, by way of an answer.
+    mutable unsigned nested_max = 0;
 
     // From now on each read is answered from within; reads that touch `bad_offset` with EIO.
     void answer_at_once(std::optional<uint64_t> bad_offset = {}) {
@@ -110,6 +115,7 @@ class FakeRemote : public Remote {
 
     const Limits limits_;
     const std::string name_ = "fake://disk", identity_;
+    mutable unsigned nested_ = 0;
     mutable std::mutex mutex_;
     bool at_once_ = false;          // guarded by mutex_
     std::optional<uint64_t> bad_;   // guarded by mutex_
