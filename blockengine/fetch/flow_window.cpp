@@ -7,7 +7,7 @@ namespace hyper {
 
 FlowWindow::Sent FlowWindow::sent(uint64_t now_ns, uint64_t in_flight_bytes) {
     used_ |= in_flight_bytes >= bytes_ / 2;
-    return {now_ns, delivered_bytes_, draining_ && in_flight_bytes < bytes_min};
+    return {now_ns, delivered_bytes_, draining_ && in_flight_bytes < drained_bytes};
 }
 
 void FlowWindow::delivered(const Sent& sent, uint64_t bytes, bool zeros, uint64_t now_ns) {
@@ -55,7 +55,7 @@ void FlowWindow::end_round(uint64_t now_ns) {
 void FlowWindow::set_bytes() {
     double carried = *std::ranges::max_element(rates_) * static_cast<double>(round_trip_ns_);
     double factor = rounds_without_growth_ < 3 ? gain_at_start : gain;
-    bytes_ = draining_ ? bytes_min : std::clamp(static_cast<uint64_t>(carried * factor), bytes_min, bytes_max);
+    bytes_ = draining_ ? drained_bytes : std::clamp(static_cast<uint64_t>(carried * factor), bytes_min, bytes_max);
 }
 
 uint64_t FlowWindow::bytes_per_second() const {

@@ -23,7 +23,8 @@ namespace hyper {
 // Bound to one thread at a time. Time is the caller's, monotonic.
 class FlowWindow {
   public:
-    static constexpr uint64_t bytes_min = 256 * KiB, bytes_max = 64 * MiB, bytes_at_start = MiB;
+    // Less than the smallest is not worth it: where round trips are short, they are as long as it takes this machine to turn to an answer.
+    static constexpr uint64_t bytes_min = MiB, bytes_max = 64 * MiB;
 
     // What a request has to remember from its start to its end.
     struct Sent {
@@ -43,6 +44,7 @@ class FlowWindow {
 
   private:
     static constexpr double gain = 1.5, gain_at_start = 2.5;
+    static constexpr uint64_t drained_bytes = 256 * KiB;
     static constexpr uint64_t round_trip_good_ns = 10'000'000'000, doubted_again_ns = 2'000'000'000;
     static constexpr size_t rounds_kept = 10;
 
@@ -50,7 +52,7 @@ class FlowWindow {
     void measure_round_trip(const Sent& sent, uint64_t took_ns, uint64_t now_ns);
     void set_bytes();
 
-    uint64_t bytes_ = bytes_at_start;
+    uint64_t bytes_ = bytes_min;
     uint64_t delivered_bytes_ = 0;
     uint64_t round_trip_ns_ = 0, round_trip_measured_ns_ = 0;
     uint64_t round_ends_at_bytes_ = 0, round_took_min_ns_ = UINT64_MAX;

@@ -165,7 +165,7 @@ TEST_F(FetcherTest, has_no_more_requests_under_way_than_the_remote_takes) {
 TEST_F(FetcherTest, has_no_more_bytes_under_way_ahead_than_the_window) {
     make({.requests_max = 1000});
     fetcher_->will_need(0, 32 * MiB);
-    EXPECT_EQ(remote_->bytes_unanswered(), FlowWindow::bytes_at_start);
+    EXPECT_EQ(remote_->bytes_unanswered(), FlowWindow::bytes_min);
     remote_->answer_all();
     EXPECT_EQ(share_->in_flight_bytes, 0u);
 }

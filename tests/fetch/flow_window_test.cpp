@@ -81,7 +81,7 @@ TEST(FlowWindow, stays_below_twice_what_the_path_carries) {
 TEST(FlowWindow, stays_within_its_bounds) {
     FlowWindow window;
     Path slow;
-    slow.bytes_per_ns = 0.0001;
+    slow.bytes_per_ns = 0.001;
     slow.request_bytes = 64 * KiB;
     slow.run(window, 60'000 * ms);
     EXPECT_GE(window.bytes(), FlowWindow::bytes_min);
