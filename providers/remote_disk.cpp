@@ -133,7 +133,7 @@ void RemoteDisk::watch() const {
                     late.push_back(request);
             }
         }
-        Error hung{EIO, fmt::format("{}: read: no answer within {} ms; the provider hangs, or what it talks to", disk->name_,
+        Error hung{ETIMEDOUT, fmt::format("{}: read: no answer within {} ms; the provider hangs, or what it talks to", disk->name_,
                                     disk->limits_.attempt.count())};
         for (const auto& request : late) {
             disk->breaker_->failed(now);
@@ -145,7 +145,7 @@ void RemoteDisk::watch() const {
             Error last = request->last.code == 0 ? hung : request->last;
             unsigned attempts = request->attempts;
             lock.unlock();
-            disk->finish(request, fail(EIO, "{} (given up after {} attempts within {} ms)", last.message, attempts,
+            disk->finish(request, fail(ETIMEDOUT, "{} (given up after {} attempts within {} ms)", last.message, attempts,
                                        disk->limits_.request.count()));
         }
         std::unique_lock lock(disk->mutex_);
@@ -168,7 +168,7 @@ void RemoteDisk::begin(const std::shared_ptr<Request>& request) const {
         std::string why = last.code == 0 ? fmt::format("{}: nothing was answered for {} s", name_,
                                                        std::chrono::duration_cast<std::chrono::seconds>(limits_.request).count())
                                          : last.message;
-        return finish(request, fail(EIO, "{} (requests are refused until it answers again)", why));
+        return finish(request, fail(ETIMEDOUT, "{} (requests are refused until it answers again)", why));
     }
     Timer::instance().at(std::min(admission.until, request->end), [self = shared_from_this(), request] { self->begin(request); });
 }
@@ -237,7 +237,7 @@ void RemoteDisk::try_again(const std::shared_ptr<Request>& request, Error error,
     if (request->attempts >= limits_.attempts_max) {
         unsigned attempts = request->attempts;
         lock.unlock();
-        return finish(request, fail(EIO, "{} (given up after {} attempts)", error.message, attempts));
+        return finish(request, fail(ETIMEDOUT, "{} (given up after {} attempts)", error.message, attempts));
     }
     Clock::duration most = std::min<Clock::duration>(backoff_min * (1u << std::min(request->attempts, 10u)), backoff_max);
     Clock::duration pause = std::chrono::nanoseconds(

@@ -5,7 +5,8 @@
 // many attempts, so much time, whatever the failures are. After an attempt that may pass (retry later; no answer in time) the next comes
 // after a random time (exponential, full jitter), when the endpoint's breaker lets it. An attempt that is given up goes on to belong to the
 // provider, with its buffer, and holds the snapshot; its answer is dropped. "Log in again" makes a new connection and snapshot, once for all
-// requests; they go on there if it has the same identity, and otherwise this state is gone.
+// requests; they go on there if it has the same identity, and otherwise this state is gone. A request whose budget is used up ends with
+// ETIMEDOUT, since EIO would mean that a part of the range may be read by itself (blockengine/remote.h).
 #pragma once
 
 #include <atomic>
