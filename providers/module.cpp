@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "blockengine/base/log.h"
 #include "providers/callers.h"
@@ -36,6 +38,26 @@ Result<UniqueFd> copy_into_memory(int fd, const std::string& path) {
         if (sent == 0) return fail(EINVAL, "{}: is shorter than it was; is it being written?", path);
     }
     return copy;
+}
+
+// The loader maps what the program headers promise without a look at the file's size, and what is not there then ends the process (SIGBUS).
+// So a file that was cut off is refused first: its segments, and the section table that linkers write last, lie inside it. (elf(5))
+Result<void> look_at_size(int fd, const std::string& path) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return fail(errno, "provider {}: stat: {}", path, errno_text(errno));
+    uint64_t size = static_cast<uint64_t>(status.st_size);
+    auto is_inside = [size](uint64_t offset, uint64_t bytes) { return offset <= size && bytes <= size - offset; };
+    ElfW(Ehdr) header{};
+    if (::pread(fd, &header, sizeof header, 0) != ssize_t{sizeof header} || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+        return fail(EINVAL, "provider {}: cannot be loaded: it is no ELF file", path);
+    std::vector<ElfW(Phdr)> segments(header.e_phnum);
+    size_t bytes = segments.size() * sizeof(ElfW(Phdr));
+    bool is_whole = header.e_phentsize == sizeof(ElfW(Phdr)) && is_inside(header.e_phoff, bytes) &&
+                    ::pread(fd, segments.data(), bytes, static_cast<off_t>(header.e_phoff)) == static_cast<ssize_t>(bytes) &&
+                    is_inside(header.e_shoff, uint64_t{header.e_shnum} * header.e_shentsize);
+    for (const ElfW(Phdr)& segment : segments) is_whole = is_whole && is_inside(segment.p_offset, segment.p_filesz);
+    if (!is_whole) return fail(EINVAL, "provider {}: cannot be loaded: the file is cut off; is it being written?", path);
+    return {};
 }
 
 bool is_word_of(std::string_view word, std::string_view words) {
@@ -106,6 +128,7 @@ Result<std::shared_ptr<const Module>> Module::load(const std::string& path, Ledg
 
 Result<void> Module::open(int file_fd) {
     copy_ = TRY(copy_into_memory(file_fd, path_));
+    TRY(look_at_size(copy_.get(), path_));
     library_ = ::dlopen(fmt::format("/proc/self/fd/{}", copy_.get()).c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) return fail(EINVAL, "provider {}: cannot be loaded: {}", path_, ::dlerror());
     auto entry = reinterpret_cast<hyper_provider_entry_function>(::dlsym(library_, "hyper_provider_entry"));

@@ -50,6 +50,15 @@ TEST_F(ModuleTest, of_another_build_is_another_module) {
     EXPECT_STREQ(second->table().version, "2");
 }
 
+TEST_F(ModuleTest, is_refused_wherever_it_was_cut_off) {
+    std::ifstream whole(file("first-build"), std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(whole), {}}, cut = scratch_.path("cut.so");
+    for (size_t length = 0; length < bytes.size(); length += length < 4096 ? 61 : 509) {
+        std::ofstream(cut, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(length));
+        EXPECT_NE(why_not(cut).find("cannot be loaded"), std::string::npos) << length << " bytes: " << why_not(cut);
+    }
+}
+
 TEST_F(ModuleTest, is_refused_where_it_was_built_for_another_abi) {
     EXPECT_NE(why_not(file("another-abi")).find("ABI 2, and this is 1"), std::string::npos) << why_not(file("another-abi"));
 }
