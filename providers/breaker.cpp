@@ -26,7 +26,7 @@ Breaker::Admission Breaker::admit(Clock::time_point now) {
         pause_ = std::min<Clock::duration>(pause_ * 2, pause_max);
         return {Admission::go};
     }
-    if (now - down_since_ > down_max_) return {Admission::refused};
+    if (now - down_since_ > down_max_) return {Admission::refused, {}, why_};
     return {Admission::wait, probe_at_};
 }
 
@@ -36,8 +36,9 @@ void Breaker::succeeded() {
     pause_ = pause_min;
 }
 
-void Breaker::failed(Clock::time_point now) {
+void Breaker::failed(Clock::time_point now, const std::string& why) {
     std::lock_guard lock(mutex_);
+    why_ = why;
     if (failures_++ == 0) down_since_ = now;
     if (failures_ == failures_max) probe_at_ = now + pause_;
 }

@@ -27,10 +27,11 @@ class Breaker {
     struct Admission {
         enum { go, wait, refused } what;
         Clock::time_point until{};  // with wait: when to ask again
+        std::string why{};          // with refused: the last failure
     };
     Admission admit(Clock::time_point now);
     void succeeded();
-    void failed(Clock::time_point now);
+    void failed(Clock::time_point now, const std::string& why);
     bool open() const;
 
   private:
@@ -39,6 +40,7 @@ class Breaker {
     unsigned failures_ = 0;                 // guarded by mutex_; in a row
     Clock::time_point down_since_, probe_at_;  // guarded by mutex_
     Clock::duration pause_ = pause_min;     // guarded by mutex_
+    std::string why_;                       // guarded by mutex_
 };
 
 }  // namespace hyper

@@ -136,12 +136,12 @@ void RemoteDisk::watch() const {
         Error hung{ETIMEDOUT, fmt::format("{}: read: no answer within {} ms; the provider hangs, or what it talks to", disk->name_,
                                     disk->limits_.attempt.count())};
         for (const auto& request : late) {
-            disk->breaker_->failed(now);
+            disk->breaker_->failed(now, hung.message);
             disk->try_again(request, hung, 0);
         }
         for (const auto& request : over) {
             std::unique_lock lock(disk->mutex_);
-            if (request->under_way) disk->breaker_->failed(now);
+            if (request->under_way) disk->breaker_->failed(now, hung.message);
             Error last = request->last.code == 0 ? hung : request->last;
             unsigned attempts = request->attempts;
             lock.unlock();
@@ -162,13 +162,8 @@ void RemoteDisk::begin(const std::shared_ptr<Request>& request) const {
     auto admission = breaker_->admit(Clock::now());
     if (admission.what == Breaker::Admission::go) return attempt(request);
     if (admission.what == Breaker::Admission::refused) {
-        std::unique_lock lock(mutex_);
-        Error last = request->last;
-        lock.unlock();
-        std::string why = last.code == 0 ? fmt::format("{}: nothing was answered for {} s", name_,
-                                                       std::chrono::duration_cast<std::chrono::seconds>(limits_.request).count())
-                                         : last.message;
-        return finish(request, fail(ETIMEDOUT, "{} (requests are refused until it answers again)", why));
+        return finish(request, fail(ETIMEDOUT, "{} (for {} s; requests are refused until that has passed)", admission.why,
+                                    std::chrono::duration_cast<std::chrono::seconds>(limits_.request).count()));
     }
     Timer::instance().at(std::min(admission.until, request->end), [self = shared_from_this(), request] { self->begin(request); });
 }
@@ -225,7 +220,7 @@ void RemoteDisk::ended(const std::shared_ptr<Request>& request, unsigned attempt
     if (failure == HYPER_LOG_IN_AGAIN)
         log_in_again(of);
     else
-        breaker_->failed(Clock::now());
+        breaker_->failed(Clock::now(), result.error().message);
     try_again(request, result.error(), retry_after_ms);
 }
 

@@ -77,6 +77,15 @@ Failure Line::last_failure(const char* what) const {
     return {HYPER_RETRY_LATER, std::string(what) + ": " + (text == nullptr ? "unknown error" : text)};
 }
 
+// A server that was there comes back, perhaps. One that never was is a wrong name, unless it only refuses to answer now.
+Failure Line::connect_failure() const {
+    int code = ::nbd_get_errno();
+    Failure failure = last_failure(("connect to " + server_.shown).c_str());
+    if (code == EINVAL || code == ENOTSUP || ::nbd_aio_is_created(nbd_) == 1 || (code == ENOENT && !facts_)) failure.kind = HYPER_BAD_CONFIGURATION;
+    if ((code == EACCES || code == EPERM) && !facts_) failure.kind = HYPER_NOT_ALLOWED;
+    return failure;
+}
+
 Outcome<Facts> Line::connected(const hyper_call& call) {
     for (;;) {
         {
@@ -196,15 +205,10 @@ Outcome<void> Line::connect() {
     if (nbd_ == nullptr) return tl::unexpected(last_failure("create a handle"));
     bool begun = ::nbd_add_meta_context(nbd_, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0 && ::nbd_set_uri_allow_local_file(nbd_, true) == 0;
     for (const std::string& context : server_.contexts) begun = begun && ::nbd_add_meta_context(nbd_, context.c_str()) == 0;
-    if (!begun || ::nbd_aio_connect_uri(nbd_, server_.uri.c_str()) != 0) {
-        Failure failure = last_failure("connect");
-        int code = ::nbd_get_errno();
-        if (code == EINVAL || code == ENOTSUP || code == 0) failure.kind = HYPER_BAD_CONFIGURATION;
-        return tl::unexpected(failure);
-    }
+    if (!begun || ::nbd_aio_connect_uri(nbd_, server_.uri.c_str()) != 0) return tl::unexpected(connect_failure());
     int64_t limit = now_ns() + connect_limit_ns;
     while (::nbd_aio_is_ready(nbd_) != 1) {
-        if (!turn(tick_ms)) return tl::unexpected(last_failure("connect"));
+        if (!turn(tick_ms)) return tl::unexpected(connect_failure());
         if (now_ns() > limit) return failed(HYPER_RETRY_LATER, "connect: no answer within 10 s");
         std::lock_guard lock(mutex_);
         if (stopping_) return failed(HYPER_RETRY_LATER, "connect: stopped");

@@ -60,6 +60,7 @@ class Line {
     void hang_up(const provider::Failure& failure);
     void end(Request& request, const provider::Failure* failure);
     provider::Failure last_failure(const char* what) const;
+    provider::Failure connect_failure() const;
     static int on_done(void* opaque, int* error);
     static int on_extents(void* opaque, const char* context, uint64_t offset, uint32_t* entries, size_t count, int* error);
 

@@ -12,7 +12,7 @@ using Admission = Breaker::Admission;
 class BreakerTest : public testing::Test {
   protected:
     void fail_often(unsigned times) {
-        for (unsigned i = 0; i < times; ++i) breaker_.failed(now_);
+        for (unsigned i = 0; i < times; ++i) breaker_.failed(now_, "it is down");
     }
     Breaker::Clock::time_point now_ = Breaker::Clock::now();
     Breaker breaker_{10s};
@@ -55,6 +55,7 @@ TEST_F(BreakerTest, refuses_what_comes_when_nothing_worked_for_too_long) {
     auto later = now_ + 11s;
     EXPECT_EQ(breaker_.admit(later).what, Admission::go) << "a probe is let through all the same";
     EXPECT_EQ(breaker_.admit(later).what, Admission::refused);
+    EXPECT_EQ(breaker_.admit(later).why, "it is down");
 }
 
 TEST(Breakers, are_shared_by_an_endpoint) {
