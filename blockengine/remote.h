@@ -27,6 +27,8 @@ class Remote {
     // What one request had better be a multiple of (but at the end), and at most.
     virtual uint32_t request_bytes_min() const = 0;
     virtual uint32_t request_bytes_max() const = 0;
+    // What costs little more than less does: neighbours that are wanted are joined up to that, however short the line. 0: nothing to say.
+    virtual uint32_t request_bytes_good() const { return 0; }
     // That may be under way at once.
     virtual uint32_t requests_max() const = 0;
 

@@ -227,7 +227,8 @@ Result<RemoteDiskFacts> ProviderSnapshot::describe(uint32_t disk) const {
     if (failure != HYPER_OK) return tl::unexpected(error_of_failure(failure, connection_->name(), "describe the disk", error));
     auto text = [](const char* given) { return given == nullptr ? std::string() : std::string(given); };
     return RemoteDiskFacts{told.size_bytes, text(told.identity), text(told.disk_id), text(told.change_id), text(told.format),
-                           told.consistency, told.request_bytes_min, told.request_bytes_max, told.requests_max};
+                           told.consistency, told.request_bytes_min, told.request_bytes_max,
+                           told.requests_max, told.request_bytes_good};
 }
 
 bool ProviderSnapshot::tells_extents() const { return connection_->module_->table().extents != nullptr; }

@@ -39,7 +39,7 @@ struct RemoteDiskFacts {
     uint64_t size_bytes = 0;
     std::string identity, disk_id, change_id, format;
     hyper_consistency consistency = HYPER_CRASH_CONSISTENT;
-    uint32_t request_bytes_min = 0, request_bytes_max = 0, requests_max = 0;
+    uint32_t request_bytes_min = 0, request_bytes_max = 0, requests_max = 0, request_bytes_good = 0;
 };
 
 struct RemoteExtent {

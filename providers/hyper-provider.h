@@ -118,6 +118,7 @@ typedef struct hyper_snapshot_disk {
     hyper_consistency consistency;
     uint32_t request_bytes_min, request_bytes_max; /* reads are multiples of one, but at the end, and at most the other; 0: any */
     uint32_t requests_max;                         /* that it can have under way at once; 0: no bound of its own */
+    uint32_t request_bytes_good;                   /* what costs little more than less does, in time or money; 0: nothing to say */
 } hyper_snapshot_disk;
 
 typedef enum hyper_outcome {

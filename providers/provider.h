@@ -91,7 +91,7 @@ struct SnapshotDisk {
     uint64_t size_bytes = 0;
     std::string identity, disk_id, change_id, format;  // empty: NULL
     hyper_consistency consistency = HYPER_CRASH_CONSISTENT;
-    uint32_t request_bytes_min = 0, request_bytes_max = 0, requests_max = 0;
+    uint32_t request_bytes_min = 0, request_bytes_max = 0, requests_max = 0, request_bytes_good = 0;
 };
 
 struct FoundDisk {
@@ -223,7 +223,7 @@ inline hyper_failure describe(void* handle, uint32_t disk, hyper_snapshot_disk* 
         size_t room = out->size;
         hyper_snapshot_disk told{room, mine.size_bytes, text_or_null(mine.identity), text_or_null(mine.disk_id),
                                  text_or_null(mine.change_id), text_or_null(mine.format), mine.consistency, mine.request_bytes_min,
-                                 mine.request_bytes_max, mine.requests_max};
+                                 mine.request_bytes_max, mine.requests_max, mine.request_bytes_good};
         __builtin_memcpy(out, &told, std::min(room, sizeof told));
         return {};
     });

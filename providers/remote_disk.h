@@ -47,6 +47,7 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     const std::string& identity() const override { return facts_.identity; }
     uint32_t request_bytes_min() const override;
     uint32_t request_bytes_max() const override;
+    uint32_t request_bytes_good() const override { return facts_.request_bytes_good; }
     uint32_t requests_max() const override;
     void read(uint64_t offset, uint32_t length, Done done) const override;
     Run next_data(uint64_t offset, uint64_t end) const override;

@@ -10,8 +10,8 @@ namespace hyper {
 
 namespace {
 
-// Requests of less cost more than they bring; of more, too few would fill a window.
-constexpr uint64_t joined_bytes_min = 128 * KiB, joined_bytes_max = 4 * MiB;
+// Requests of less cost more than they bring anywhere; of more, too few would fill a window.
+constexpr uint64_t joined_bytes_usual = 128 * KiB, joined_bytes_max = 4 * MiB;
 constexpr uint64_t requests_in_a_window = 8;
 
 uint64_t now_ns() {
@@ -35,6 +35,7 @@ FetchQueue::FetchQueue(std::shared_ptr<const Remote> remote, std::shared_ptr<Fet
       block_bytes_(block_bytes_for(remote_->request_bytes_max())),
       blocks_per_unit_(std::max<uint64_t>(1, divide_up(std::min(remote_->request_bytes_min(), remote_->request_bytes_max()), block_bytes_))),
       request_bytes_max_(std::max<uint64_t>(remote_->request_bytes_max(), block_bytes_)),
+      joined_bytes_min_(std::clamp<uint64_t>(remote_->request_bytes_good(), joined_bytes_usual, joined_bytes_max)),
       requests_max_(std::max(1u, remote_->requests_max())) {}
 
 uint32_t FetchQueue::length_of(uint64_t block) const {
@@ -99,7 +100,7 @@ FetchQueue::Pace FetchQueue::pace() const {
 
 uint64_t FetchQueue::request_bytes() const {
     uint64_t share = window_.bytes() / std::min<uint64_t>(requests_in_a_window, requests_max_);
-    uint64_t joined = std::clamp(share, joined_bytes_min, joined_bytes_max);
+    uint64_t joined = std::clamp(share, joined_bytes_min_, joined_bytes_max);
     return std::max(std::min(joined, request_bytes_max_), blocks_per_unit_ * block_bytes_);
 }
 
@@ -175,7 +176,7 @@ bool FetchQueue::may_begin(const Request& request) const {
     if (requests_ >= requests_max_) return false;
     if (share_->in_flight_bytes + request.length > FetchShare::in_flight_bytes_max) return false;
     if (request.demanded) return demanded_in_flight_bytes_ + request.length <= std::max(window_.bytes(), demanded_bytes_max);
-    return requests_ + 1 < std::max(2u, requests_max_) && in_flight_bytes_ + request.length <= window_.bytes();
+    return requests_ + 1 < std::max(2u, requests_max_) && in_flight_bytes_ + request.length <= std::max(window_.bytes(), joined_bytes_min_);
 }
 
 void FetchQueue::begin(const Request& request) {

@@ -98,7 +98,7 @@ class FetchQueue : public std::enable_shared_from_this<FetchQueue> {
     const std::shared_ptr<FetchShare> share_;
     const Shelf shelf_;
     const uint32_t block_bytes_;
-    const uint64_t blocks_per_unit_, request_bytes_max_;
+    const uint64_t blocks_per_unit_, request_bytes_max_, joined_bytes_min_;
     const unsigned requests_max_;
 
     mutable std::mutex mutex_;

@@ -123,6 +123,17 @@ TEST_F(FetcherTest, begins_all_ranges_of_a_batch_before_any_is_answered) {
     remote_->answer_all();
 }
 
+TEST_F(FetcherTest, joins_more_where_the_remote_says_that_it_costs_little) {
+    make({.request_bytes_good = 1 << 20});
+    Reader& large = read(0, 2 * MiB);
+    EXPECT_EQ(remote_->asked().at(0).length, MiB);
+    EXPECT_EQ(remote_->asked().at(1).length, MiB);
+    Reader& small = read(16 * MiB, 4096);
+    EXPECT_EQ(remote_->asked().back().length, block);
+    remote_->answer_all();
+    EXPECT_TRUE(large.right() && small.right());
+}
+
 TEST_F(FetcherTest, cuts_requests_to_what_the_remote_takes) {
     make({.request_bytes_max = 2 * block});
     Reader& large = read(0, 8 * block);

@@ -51,7 +51,7 @@ truncate -s 64k small.raw
 grep -q 'has 65536 bytes' err || die "$(cat err)"
 
 claim "a view is pushed into a bucket; one that was killed goes on, or is cleaned up"
-serve_moto
+serve_s3
 s3 -X PUT /images >/dev/null
 head -c 70000000 /dev/urandom >large.raw
 "$hyperctl" push --as qcow2 web01.volume s3://images/web01.qcow2 >/dev/null || die "cannot be pushed"

@@ -5,10 +5,10 @@
 . "$SRC/tests/shell/s3.sh"
 need "$hypernbd" "$hyperctl" qemu-img nbdinfo
 export HYPER_PROVIDERS=$BUILD/providers
-serve_moto
+serve_s3
 s3 -X PUT /images >/dev/null
 make_disk random disk.raw
-truncate -s 97M disk.raw  # whole MiB, which all formats can say
+truncate -s 33M disk.raw  # whole MiB, which all formats can say
 root_of() { "$hyperctl" root "$1" | grep -oE '[0-9a-f]{64}'; }
 root=$(root_of disk.raw)
 

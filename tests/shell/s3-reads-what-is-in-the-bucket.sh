@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Objects of a light S3 server that checks signatures (moto).
+# Objects of an S3 server that checks signatures.
 . "$(dirname "$0")/lib.sh"
 . "$SRC/tests/shell/s3.sh"
 need "$s3_tool" qemu-img openssl podchecker
-serve_moto
+serve_s3
 s3 -X PUT /images >/dev/null
 make_disk random disk.raw
 put disk.raw 'a/web%2001.raw'

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Uploads to a light S3 server that checks signatures (moto).
+# Uploads to an S3 server that checks signatures.
 . "$(dirname "$0")/lib.sh"
 . "$SRC/tests/shell/s3.sh"
 need "$s3_tool"
-serve_moto
+serve_s3
 s3 -X PUT /images >/dev/null
 head -c 70000000 /dev/urandom >disk.raw
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the tests of object storage share; sourced after lib.sh. A server, with AWS_* set for it:
 #
+#     serve_s3                   one of these:
 #     serve_moto                 a light server that checks signatures, of the Python package moto, which Debian does not have
 #     serve_radosgw              Ceph's, with its objects in memory
 #     s3 CURL-ARGUMENT... PATH   a signed request to it by curl;  put FILE KEY [BUCKET]  puts an object into a bucket, "images"
@@ -19,6 +20,10 @@ s3() {
         -H "x-amz-content-sha256: $(sha <"$body")" "${@:1:$#-1}" "$AWS_ENDPOINT_URL$path"
 }
 put() { s3 -X PUT --data-binary "@$1" -H 'Content-Type: application/octet-stream' "/${3:-images}/$2" >/dev/null || die "cannot put $2"; }
+
+serve_s3() {
+    if command -v moto_server >/dev/null; then serve_moto; else serve_radosgw; fi
+}
 
 # The first three calls go unchecked, and make a user that may do everything.
 serve_moto() {

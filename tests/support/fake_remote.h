@@ -28,7 +28,7 @@ class FakeRemote : public Remote {
   public:
     struct Limits {
         uint64_t size_bytes = 64 * MiB;
-        uint32_t request_bytes_min = 4096, request_bytes_max = 32 << 20, requests_max = 64;
+        uint32_t request_bytes_min = 4096, request_bytes_max = 32 << 20, requests_max = 64, request_bytes_good = 0;
     };
     struct Asked {
         uint64_t offset;
@@ -47,6 +47,7 @@ class FakeRemote : public Remote {
     uint32_t request_bytes_min() const override { return limits_.request_bytes_min; }
     uint32_t request_bytes_max() const override { return limits_.request_bytes_max; }
     uint32_t requests_max() const override { return limits_.requests_max; }
+    uint32_t request_bytes_good() const override { return limits_.request_bytes_good; }
     Run next_data(uint64_t offset, uint64_t end) const override { return {offset, end}; }
 
     void read(uint64_t offset, uint32_t length, Done done) const override {
