@@ -43,6 +43,10 @@ class FetcherTest : public testing::Test {
         fetcher_ = std::make_unique<Fetcher>(remote_, share_);
     }
     void SetUp() override { make(); }
+    // Each read of a remote ends, as it promises.
+    void TearDown() override {
+        if (remote_) remote_->answer_all();
+    }
 
     Reader& read(uint64_t offset, size_t length) {
         Reader& reader = *readers_.emplace_back(std::make_unique<Reader>(offset, length));

@@ -60,7 +60,7 @@ class FakeRemote : public Remote {
                 changed_.notify_all();
                 return;
             }
-            done = asked_.back().done;
+            done = std::move(asked_.back().done);
         }
         nested_max = std::max(nested_max, ++nested_);
         end(done, offset, length, bad);
