@@ -21,6 +21,7 @@ namespace {
 
 constexpr int tick_ms = 200;
 constexpr uint64_t status_bytes_max = uint64_t{2} << 30;  // fits the protocol's 32 bits
+constexpr int64_t leave_limit_ns = 1'000'000'000;
 constexpr int64_t connect_limit_ns = 10'000'000'000;
 
 // A failure of one request, as NBD's errors tell it.
@@ -183,6 +184,16 @@ void Line::hang_up(const Failure& failure) {
     while (!under_way_.empty()) end(*under_way_.back(), &failure);
 }
 
+// Replies that are under way are waited for: some servers do not survive that a client goes before they are sent (nbdkit 1.32).
+void Line::leave() {
+    if (nbd_ == nullptr) return;
+    int64_t limit = now_ns() + leave_limit_ns;
+    bool alive = true;
+    while (alive && !under_way_.empty() && now_ns() < limit) alive = turn(tick_ms);
+    bool leaving = alive && under_way_.empty() && ::nbd_aio_disconnect(nbd_, 0) == 0;
+    while (leaving && now_ns() < limit) leaving = (::nbd_aio_get_direction(nbd_) & LIBNBD_AIO_DIRECTION_WRITE) != 0 && turn(tick_ms);
+}
+
 // One look at what happens on the connection.
 bool Line::turn(int timeout_ms) {
     unsigned direction = ::nbd_aio_get_direction(nbd_);
@@ -266,6 +277,7 @@ void Line::run() {
         for (Request* request : to_send) send(*request);
         if (!turn(tick_ms)) hang_up(last_failure("the connection broke"));
     }
+    leave();
     Failure ended{HYPER_FATAL, "the snapshot was released"};
     {
         std::lock_guard lock(mutex_);

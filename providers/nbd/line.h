@@ -58,6 +58,7 @@ class Line {
     bool turn(int timeout_ms);  // false: the connection broke
     void send(Request& request);
     void hang_up(const provider::Failure& failure);
+    void leave();
     void end(Request& request, const provider::Failure* failure);
     provider::Failure last_failure(const char* what) const;
     provider::Failure connect_failure() const;

@@ -55,16 +55,17 @@ with Lab(here / "lab") as lab:
             guest.stop()
 
         claim("an image that another process writes is not read")
-        writer = subprocess.Popen(["qemu-io", "-f", "raw", guest.disks["vdb"]], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        writer = subprocess.Popen(["qemu-io", "-f", "raw", guest.disks["vdb"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            def busy():
-                try:
-                    driver.take("web01/vdb")
-                except Refused as problem:
-                    return problem
-                driver("release abandoned")
-                return None
-            problem = eventually("the writer has its lock", busy)
+            # Once it answers it has its lock.
+            writer.stdin.write(b"length\n")
+            writer.stdin.flush()
+            check(b"i" in writer.stdout.readline(), "qemu-io does not answer")
+            try:
+                driver.take("web01/vdb")
+                check(False, "the image was taken")
+            except Refused as why:
+                problem = why
             check(problem.failure == RETRY_LATER and "written" in problem.message, problem)
         finally:
             writer.communicate(b"quit\n")
