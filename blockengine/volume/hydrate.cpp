@@ -24,6 +24,7 @@ class Hydration {
     // Whatever of [offset, end) is absent; both are of whole sectors, but for the disk's end.
     Result<void> fill(uint64_t offset, uint64_t end) {
         while (offset < end) {
+            if (stopped()) return interrupted();
             SectorRun absent = draft_.next_absent(offset / draft_sector_bytes);
             if (absent.count == 0) return {};
             offset = std::max(offset, absent.first * draft_sector_bytes);
@@ -37,6 +38,9 @@ class Hydration {
     }
 
   private:
+    bool stopped() const { return options_.stop && options_.stop(); }
+    static tl::unexpected<Error> interrupted() { return hyper::fail(ECANCELED, "interrupted"); }
+
     Result<void> fill_stretch(uint64_t offset, uint64_t end) {
         std::vector<Extent> extents;
         TRY(visit_extents(base_, offset, end - offset, [&](const Extent& extent) {
@@ -60,7 +64,7 @@ class Hydration {
 
     Result<void> copy(uint64_t offset, uint64_t end) {
         while (offset < end) {
-            if (options_.stop && options_.stop()) return fail(ECANCELED, "interrupted");
+            if (stopped()) return interrupted();
             auto bytes = std::span(buffer_).first(std::min(read_bytes, end - offset));
             TRY(engine_.read(base_, offset, bytes));
             TRY(draft_.fill(offset, bytes));

@@ -13,9 +13,9 @@ namespace hyper {
 
 struct HydrateOptions {
     // Told of each part that is there now, in bytes of the disk.
-    std::function<void(uint64_t)> done;
+    std::function<void(uint64_t)> done{};
     // Asked often: true ends the work with ECANCELED.
-    std::function<bool()> stop;
+    std::function<bool()> stop{};
 };
 
 // Reads `base`, the draft's own, from front to back, the ranges of `first` before that, where the draft has nothing yet. Reads go one after
