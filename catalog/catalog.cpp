@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "blockengine/base/log.h"
+#include "blockengine/volume/lazy_source.h"
 #include "blockengine/volume/volume.h"
 #include "convert/remote/remote.h"
 #include "convert/volume/volume.h"
@@ -219,6 +221,16 @@ Result<std::optional<Catalog::Target>> Catalog::find_target_anew(std::string_vie
     if (target) return target;
     rescan();
     return find_target(name);
+}
+
+std::vector<std::string> Catalog::lazy_volumes() {
+    std::vector<std::string> names;
+    for (const auto& [name, image] : table()) {
+        if (is_remote(image.path) || !is_volume(image.path)) continue;
+        std::string draft = VolumePaths(image.path).draft();
+        if (std::filesystem::exists(draft + "/map") && read_lazy_source(draft).value_or(std::nullopt)) names.push_back(name);
+    }
+    return names;
 }
 
 Result<std::optional<std::string>> Catalog::volume_folder(std::string_view name) {

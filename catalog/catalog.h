@@ -84,6 +84,8 @@ class Catalog {
         bool itself;
     };
     Result<std::optional<RawFile>> raw_file(std::string_view name);
+    // The names of volumes that were begun lazily and have no generation yet: they can be written to, and have no views.
+    std::vector<std::string> lazy_volumes();
     // The folder of the volume whose newest generation a name stands for, as a raw disk; nullopt for every other name. Errors: as above.
     Result<std::optional<std::string>> volume_folder(std::string_view name);
     // What a name stands for, as exports() says it; empty for an unknown name. Opens no image but that of a snapshot.

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/open_drafts.h"
 
+#include <chrono>
+
 #include "blockengine/base/log.h"
+#include "convert/volume/lazy.h"
 
 namespace hyper {
 
 OpenDrafts::OpenDrafts(Engine& engine, bool commit_on_close) : engine_(engine), commit_on_close_(commit_on_close) {}
 
 OpenDrafts::~OpenDrafts() {
+    stop_hydrating_ = true;
+    for (std::thread& thread : hydrating_) thread.join();
     {
         std::lock_guard lock(mutex_);
         ending_ = true;
@@ -26,12 +31,13 @@ Result<std::shared_ptr<WritableDisk>> OpenDrafts::open(const std::string& folder
     });
     if (!draft) {
         if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-        auto opened = TRY(VolumeDraft::open(engine_, folder));
+        auto opened = TRY(VolumeDraft::open(engine_, folder, [this](const LazySource& source) { return open_lazy_source(engine_, source); }));
         draft = std::shared_ptr<VolumeDraft>(opened.release(), [this, folder](VolumeDraft* last) {
             close(folder, std::unique_ptr<VolumeDraft>(last));
         });
         held.draft = draft;
         held.there = true;
+        if (draft->lazy_source()) hydrating_.emplace_back([this, folder, draft]() mutable { hydrate(folder, std::move(draft)); });
     }
     return std::shared_ptr<WritableDisk>(draft, draft->disk().get());
 }
@@ -40,6 +46,20 @@ void OpenDrafts::close(const std::string& folder, std::unique_ptr<VolumeDraft> d
     std::lock_guard lock(mutex_);
     closing_.push_back({folder, std::move(draft)});
     changed_.notify_all();
+}
+
+// Until all is there, whatever fails meanwhile: those who read hear of it themselves.
+void OpenDrafts::hydrate(const std::string& folder, std::shared_ptr<VolumeDraft> draft) {
+    constexpr std::chrono::milliseconds pause(10'000), nap(100);
+    HydrateOptions options;
+    options.stop = [this] { return stop_hydrating_.load(); };
+    for (;;) {
+        auto done = draft->hydrate(options);
+        if (done) return log_info("{}: everything is here, and its source is not needed any more", folder);
+        if (stop_hydrating_) return;
+        log_warning("{}; filling {} goes on in {} ms", done.error().message, folder, pause.count());
+        for (auto slept = nap; slept < pause && !stop_hydrating_; slept += nap) std::this_thread::sleep_for(nap);
+    }
 }
 
 void OpenDrafts::run() {
@@ -59,7 +79,7 @@ void OpenDrafts::run() {
 }
 
 void OpenDrafts::finish(const Closing& closing) const {
-    if (!commit_on_close_) {
+    if (!commit_on_close_ || closing.draft->lazy_source()) {
         if (auto flushed = closing.draft->disk()->flush(); !flushed) log_error("{}", flushed.error().message);
         return;
     }

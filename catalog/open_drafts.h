@@ -2,6 +2,7 @@
 // The drafts of volumes that a door has open: each once, whoever writes it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -9,13 +10,14 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "blockengine/volume/volume_draft.h"
 
 namespace hyper {
 
 // Thread-safe. When nobody has a draft any more it is closed, by a thread of its own since that waits for the disk: flushed and left
-// for the next who opens it, or made a generation.
+// for the next who opens it, or made a generation. That of a lazy volume is filled from its source from the first opening on, by another thread.
 class OpenDrafts {
   public:
     OpenDrafts(Engine& engine, bool commit_on_close);
@@ -36,6 +38,7 @@ class OpenDrafts {
     };
 
     void close(const std::string& folder, std::unique_ptr<VolumeDraft> draft);
+    void hydrate(const std::string& folder, std::shared_ptr<VolumeDraft> draft);
     void run();
     void finish(const Closing& closing) const;
 
@@ -47,6 +50,8 @@ class OpenDrafts {
     std::deque<Closing> closing_;       // guarded by mutex_
     bool ending_ = false;               // guarded by mutex_
     std::thread thread_;
+    std::atomic<bool> stop_hydrating_ = false;
+    std::vector<std::thread> hydrating_;  // guarded by mutex_; one for each lazy volume that was opened
 };
 
 }  // namespace hyper

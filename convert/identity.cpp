@@ -21,7 +21,7 @@ Hash128 Identity::derive_uuid(std::string_view purpose) const {
     return uuid;
 }
 
-Identity Identity::with(std::string_view more) const { return {derive(more), time_s}; }
+Identity Identity::with(std::string_view more) const { return {derive(more), time_s, lasting}; }
 
 Identity identity_of(const File& file) {
     std::string_view name = file.path();
@@ -29,8 +29,9 @@ Identity identity_of(const File& file) {
     std::string text = fmt::format("{}\n{}\n{}.{:09}", name, file.size_bytes(), file.modified().tv_sec,
                                    file.modified().tv_nsec);
     // Which state of a far file this is, its remote may know.
-    if (file.far_reader() != nullptr) text += "\n" + file.far_reader()->remote().identity();
-    return {xxh3_128(bytes_of_text(text)), file.modified().tv_sec};
+    const FarReader* far = file.far_reader();
+    if (far != nullptr) text += "\n" + far->remote().identity();
+    return {xxh3_128(bytes_of_text(text)), file.modified().tv_sec, far == nullptr || !far->remote().identity().empty()};
 }
 
 std::string uuid_text(const Hash128& uuid) {

@@ -15,6 +15,7 @@ namespace hyper {
 struct Identity {
     Hash128 digest{};
     int64_t time_s = 0;  // seconds since 1970 (UTC): when the content was last modified
+    bool lasting = true;  // another content has another: false for a far disk that does not say which it has
 
     // 16 bytes that depend on this identity and on what they are for ("vhd unique id").
     Hash128 derive(std::string_view purpose) const;

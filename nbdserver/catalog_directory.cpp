@@ -12,6 +12,8 @@ std::vector<Listed> CatalogDirectory::list() {
     // Names of snapshots come from inside images, so there may be any number of them.
     constexpr size_t listed_max = 10000;
     std::vector<Listed> names;
+    if (writing_)
+        for (std::string& name : catalog_.lazy_volumes()) names.push_back({name, "a volume without a generation yet", name});
     for (hyper::Export& item : catalog_.exports()) {
         if (writing_ && !writable_.offers(item.name)) continue;
         if (names.size() == listed_max) {

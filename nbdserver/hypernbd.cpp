@@ -178,13 +178,14 @@ int serve(const Options& options) {
     if (!options.control.empty())
         ::mkdir(std::filesystem::absolute(options.control).parent_path().c_str(), S_IRWXU);
     // Providers reach out to the network, and other builds of theirs may be loaded at any time.
-    bool confined_here = std::ranges::none_of(options.specs, hyper::is_remote);
+    const std::vector<std::string> lazy_volumes = options.writing ? (*catalog)->lazy_volumes() : std::vector<std::string>();
+    bool confined_here = std::ranges::none_of(options.specs, hyper::is_remote) && lazy_volumes.empty();
     if (!confined_here) hyper::log_info("disks of providers are served, so this process is not confined");
     if (confined_here)
         if (auto confined = hyper::confine_files(needed_paths(options)); !confined) return fail(confined.error().message);
     // Not sooner: the index of a volume starts threads, and only what is started after that is confined.
     for (const hyper::Disk& disk : (*catalog)->disks())
-        if (!disk.problem.empty()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
+        if (!disk.problem.empty() && std::ranges::find(lazy_volumes, disk.name) == lazy_volumes.end()) hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
 
     std::unique_ptr<hyper::watch::Trace> trace;
     if (!options.trace.empty()) {

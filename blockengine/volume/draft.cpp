@@ -194,6 +194,64 @@ Result<void> Draft::zero_bytes(uint64_t begin, uint64_t end) {
     return begin < end ? write(*this, begin, std::span(zeros).first(end - begin), false) : Result<void>();
 }
 
+// Filling it from its base.
+
+SectorRun Draft::next_absent(uint64_t first) const {
+    std::array<SectorRun, 64> found;
+    while (first < map_.sectors()) {
+        size_t count = map_.runs(first, map_.sectors() - first, found);
+        for (const SectorRun& run : std::span(found).first(count)) {
+            if (run.state == SectorState::absent) return run;
+            first = run.first + run.count;
+        }
+    }
+    return {};
+}
+
+void Draft::visit_absent(Sectors sectors, const std::function<void(const SectorRun&)>& visit) const {
+    std::array<SectorRun, 64> found;
+    for (uint64_t at = sectors.first, end = sectors.first + sectors.count; at < end;) {
+        size_t count = map_.runs(at, end - at, found);
+        for (const SectorRun& run : std::span(found).first(count)) {
+            if (run.state == SectorState::absent) visit(run);
+            at = run.first + run.count;
+        }
+    }
+}
+
+// Alone, so that what is absent stays so until it is marked.
+Result<void> Draft::fill(uint64_t offset, std::span<const std::byte> bytes) {
+    if (bytes.empty()) return {};
+    Sectors sectors = touched(offset, bytes.size());
+    std::vector<WriteOp> writes;
+    std::vector<SectorRun> runs;
+    locks_.enter(sectors.first, sectors.count, true, true);
+    visit_absent(sectors, [&](const SectorRun& run) {
+        uint64_t begin = run.first * draft_sector_bytes - offset;
+        auto part = bytes.subspan(begin, std::min(run.count * draft_sector_bytes, bytes.size() - begin));
+        runs.push_back({run.first, run.count, all_zero(part) ? SectorState::zero : SectorState::data});
+        if (runs.back().state == SectorState::data) writes.push_back({fd(), offset + begin, part, 0});
+    });
+    if (!writes.empty()) engine_.io().write(writes);
+    auto failed = std::ranges::find_if(writes, [](const WriteOp& op) { return op.error != 0; });
+    if (failed == writes.end())
+        for (const SectorRun& run : runs) map_.mark(run.first, run.count, run.state);
+    locks_.leave(sectors.first, sectors.count);
+    if (failed != writes.end())
+        return fail(failed->error, "{}/data: write {} bytes at offset {}: {}", folder_, failed->buffer.size(), failed->offset,
+                    errno_text(failed->error));
+    return {};
+}
+
+Result<void> Draft::fill_zeros(uint64_t offset, uint64_t length) {
+    if (length == 0) return {};
+    Sectors sectors = touched(offset, length);
+    locks_.enter(sectors.first, sectors.count, true, true);
+    visit_absent(sectors, [&](const SectorRun& run) { map_.mark(run.first, run.count, SectorState::zero); });
+    locks_.leave(sectors.first, sectors.count);
+    return {};
+}
+
 // Making it durable.
 
 Result<void> Draft::sync(int fd) {

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "blockengine/base/bytes.h"
@@ -46,6 +47,13 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     Result<void> trim(uint64_t offset, uint64_t length) override;
     Result<void> flush() override;
 
+    // The first run of sectors, at or after `first`, that read from the base; of none where there is no more.
+    SectorRun next_absent(uint64_t first) const;
+    // What the base has there goes into the sectors that still read from it, and changes nothing that is read. `offset` is a sector's first
+    // byte; `bytes`, or `length`, ends with a sector or with the disk.
+    Result<void> fill(uint64_t offset, std::span<const std::byte> bytes);
+    Result<void> fill_zeros(uint64_t offset, uint64_t length);
+
     // Which draft it is, for ever: 32 hexadecimal digits.
     std::string id() const;
     // Calls `visit` for the runs of sectors that may differ from the base, in order, until it answers false.
@@ -72,6 +80,7 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     Result<void> zero_sectors(Sectors sectors, bool keep_allocated, bool fast);
     Result<void> zero_bytes(uint64_t begin, uint64_t end);
     Result<void> map_pieces(uint64_t offset, uint64_t length, PieceList& out) const;
+    void visit_absent(Sectors sectors, const std::function<void(const SectorRun&)>& visit) const;
 
     Result<void> flush_now();
     Result<void> rewrite_log();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockengine/volume/volume_draft.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -75,16 +77,58 @@ Result<DraftFound> find_draft(VolumeWriter& writer) {
     return DraftFound::nothing_written;
 }
 
-Result<std::unique_ptr<VolumeDraft>> VolumeDraft::open(Engine& engine, const std::string& folder) {
-    auto writer = TRY(VolumeWriter::open(engine, folder));
-    TRY(remove_committed(*writer));
-    auto newest = TRY(writer->volume()->find("latest"));
-    auto base = TRY(writer->volume()->open_generation(newest));
-    auto disk = TRY(Draft::open(writer->volume()->paths().draft(), identity_of(*writer, newest.number, newest.size_bytes), std::move(base), engine));
-    return std::unique_ptr<VolumeDraft>(new VolumeDraft(std::move(writer), std::move(disk)));
+Result<std::unique_ptr<VolumeDraft>> VolumeDraft::open(Engine& engine, const std::string& folder, const OpenLazySource& open_lazy_source) {
+    std::unique_ptr<VolumeDraft> opened(new VolumeDraft(TRY(VolumeWriter::open(engine, folder))));
+    VolumeWriter& writer = *opened->writer_;
+    TRY(remove_committed(writer));
+    auto all = TRY(writer.volume()->generations());
+    const std::string draft_folder = writer.volume()->paths().draft();
+    if (all.empty() && is_there(draft_folder)) {
+        TRY(opened->open_first(open_lazy_source));
+        return opened;
+    }
+    auto newest = TRY(find_generation(all, "latest"));
+    auto base = TRY(writer.volume()->open_generation(newest));
+    opened->disk_ = TRY(Draft::open(draft_folder, identity_of(writer, newest.number, newest.size_bytes), std::move(base), engine));
+    return opened;
+}
+
+// The draft of a volume that has no generation yet.
+Result<void> VolumeDraft::open_first(const OpenLazySource& open_lazy_source) {
+    const Volume& volume = *writer_->volume();
+    lazy_ = TRY(read_lazy_source(volume.paths().draft()));
+    if (!lazy_) return fail(EIO, "{}: has a draft, and neither a generation nor a source that it could be of", volume.folder());
+    if (!lazy_->hydrated) base_ = TRY(open_lazy_source(*lazy_));
+    disk_ = TRY(Draft::open(volume.paths().draft(), identity_of(*writer_, 0, lazy_->size_bytes), base_, volume.engine()));
+    if (lazy_->hydrated) lazy_.reset();
+    return {};
+}
+
+Result<void> VolumeDraft::begin_lazy(VolumeWriter& writer, const LazySource& source) {
+    const Volume& volume = *writer.volume();
+    const std::string folder = volume.paths().draft();
+    if (is_there(folder) || !TRY(volume.generations()).empty())
+        return fail(EEXIST, "{}: something is in it already, so it cannot be filled from elsewhere", volume.folder());
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return fail(errno, "make {}: {}", folder, errno_text(errno));
+    // First of all, so that a draft without a generation always has one.
+    TRY(write_lazy_source(folder, source));
+    TRY(Draft::open(folder, identity_of(writer, 0, source.size_bytes), nullptr, volume.engine()));
+    return {};
+}
+
+Result<void> VolumeDraft::hydrate(const HydrateOptions& options) {
+    if (!lazy_) return {};
+    TRY(hyper::hydrate(writer_->volume()->engine(), *disk_, *base_, lazy_->first, options));
+    lazy_->hydrated = true;
+    TRY(write_lazy_source(writer_->volume()->paths().draft(), *lazy_));
+    lazy_.reset();
+    return {};
 }
 
 Result<std::optional<Generation>> VolumeDraft::commit(const StoreOptions& options) {
+    if (lazy_)
+        return fail(EBUSY, "{}: is not filled from its source yet, so there is no generation to be made (hyperctl volume hydrate goes on)",
+                    writer_->volume()->folder());
     if (!anything_written(*disk_)) {
         TRY(disk_->discard());
         return std::nullopt;

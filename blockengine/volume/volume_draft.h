@@ -7,32 +7,47 @@
 #include <string>
 
 #include "blockengine/volume/draft.h"
+#include "blockengine/volume/hydrate.h"
+#include "blockengine/volume/lazy_source.h"
 #include "blockengine/volume/store_blocks.h"
 #include "blockengine/volume/volume_writer.h"
 
 namespace hyper {
 
-// Bound to one thread, but for disk().
+// Opens what a lazy volume is filled from. Errors: ESTALE where it is not what it was.
+using OpenLazySource = std::function<Result<std::shared_ptr<const Source>>(const LazySource&)>;
+
+// Bound to one thread, but for disk() and hydrate().
 class VolumeDraft {
   public:
     // Goes on with the draft that is there, or begins one on the newest generation. Errors: EBUSY, saying who writes the volume;
-    // ENOENT where there is no generation yet.
-    static Result<std::unique_ptr<VolumeDraft>> open(Engine& engine, const std::string& folder);
+    // ENOENT where there is no generation yet, and it is not lazy; those of `open_lazy_source`.
+    static Result<std::unique_ptr<VolumeDraft>> open(Engine& engine, const std::string& folder, const OpenLazySource& open_lazy_source);
+    // Begins the draft of a lazy volume, which is to be filled from `source`. Errors: EEXIST where there is a generation, or a draft.
+    static Result<void> begin_lazy(VolumeWriter& writer, const LazySource& source);
 
     const std::shared_ptr<Draft>& disk() const { return disk_; }
+    // What it still has to be filled from; nullopt once all is there, and for a volume that is not lazy.
+    const std::optional<LazySource>& lazy_source() const { return lazy_; }
+    // Until all of it is there: then it needs its source no more. One thread at a time; the disk may be used meanwhile, but nothing else here.
+    // Errors: those of hyper::hydrate().
+    Result<void> hydrate(const HydrateOptions& options);
 
     // Makes a generation of what was written; nobody may write meanwhile, and the draft is gone afterwards. Killed at any point, the
-    // draft is still there, or the generation is. nullopt where nothing was written: then there is no new generation.
+    // draft is still there, or the generation is. nullopt where nothing was written: then there is no new generation. Errors: EBUSY while
+    // there is a lazy_source().
     Result<std::optional<Generation>> commit(const StoreOptions& options);
     // What was written is gone.
     Result<void> discard();
 
   private:
-    VolumeDraft(std::unique_ptr<VolumeWriter> writer, std::shared_ptr<Draft> disk)
-        : writer_(std::move(writer)), disk_(std::move(disk)) {}
+    explicit VolumeDraft(std::unique_ptr<VolumeWriter> writer) : writer_(std::move(writer)) {}
+    Result<void> open_first(const OpenLazySource& open_lazy_source);
 
     std::unique_ptr<VolumeWriter> writer_;
     std::shared_ptr<Draft> disk_;
+    std::optional<LazySource> lazy_;
+    std::shared_ptr<const Source> base_;  // of a lazy volume
 };
 
 // A disk of a generation's content that can be written to, and is gone with the object: for trying things out. Its files are in the

@@ -6,6 +6,7 @@
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/hex.h"
+#include "blockengine/volume/lazy_source.h"
 #include "blockengine/volume/volume.h"
 
 namespace hyper {
@@ -101,6 +102,9 @@ bool is_generation_name(std::string_view name) {
 Result<std::shared_ptr<const Image>> open_volume(Engine& engine, const std::string& folder, const OpenOptions& options) {
     auto volume = TRY(Volume::open(engine, folder));
     auto all = TRY(volume->generations());
+    if (all.empty() && TRY(read_lazy_source(volume->paths().draft())))
+        return fail(ENOENT, "{}: is filled from its source, and has no generation yet: hypernbd --rw serves it meanwhile, and hyperctl volume "
+                            "hydrate and commit bring it to an end", folder);
     auto delta = parts_of_delta(options.snapshot);
     Generation generation = TRY(volume->find(delta ? delta->second : options.snapshot));
     auto source = TRY(volume->open_generation(generation));

@@ -533,7 +533,7 @@ class Drafts : public Volumes {
   protected:
     std::unique_ptr<VolumeDraft> must_open() {
         writer_ = nullptr;
-        auto draft = VolumeDraft::open(engine_, path_);
+        auto draft = VolumeDraft::open(engine_, path_, nullptr);
         EXPECT_TRUE(draft) << draft.error().message;
         return draft ? std::move(*draft) : nullptr;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// commit and discard: what becomes of what was written to a volume.
+// hydrate, commit and discard: what becomes of the draft of a volume.
 #include "blockengine/volume/volume_draft.h"
 
 #include <fmt/format.h>
@@ -10,6 +10,7 @@
 
 #include "blockengine/volume/small_file.h"
 #include "blockengine/volume/volume_lock.h"
+#include "convert/volume/lazy.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
@@ -48,6 +49,41 @@ int say_nothing_written(const DraftOptions& options) {
     return exit_ok;
 }
 
+Result<std::unique_ptr<VolumeDraft>> open_draft(Engine& engine, const VolumeOperand& operand) {
+    return VolumeDraft::open(engine, operand.folder, [&](const LazySource& source) { return open_lazy_source(engine, source); });
+}
+
+uint64_t absent_bytes(const Draft& draft) {
+    uint64_t absent = 0;
+    for (SectorRun run = draft.next_absent(0); run.count > 0; run = draft.next_absent(run.first + run.count)) absent += run.count;
+    return absent * draft_sector_bytes;
+}
+
+Result<int> hydrate(Engine& engine, const DraftOptions& options) {
+    auto operand = TRY(options.root.operand(options.name));
+    TRY(operand.refuse_generation());
+    TRY(operand.must_be_there());
+    auto draft = TRY(open_draft(engine, operand));
+    uint64_t missing = draft->lazy_source() ? absent_bytes(*draft->disk()) : 0;
+    std::optional<Progress> progress(std::in_place, options.progress, missing);
+    HydrateOptions how;
+    how.done = [&](uint64_t bytes) { progress->add(bytes); };
+    how.stop = interrupted;
+    auto done = draft->hydrate(how);
+    progress.reset();
+    if (!done && interrupted()) {
+        fmt::print(stderr, "hyperctl: interrupted; what was fetched is kept, and the same command goes on there\n");
+        return exit_interrupted;
+    }
+    if (!done) return tl::unexpected(done.error());
+    if (options.json)
+        print_json({{"fetched-bytes", missing}});
+    else
+        fmt::print("{} were missing, and everything is here now; hyperctl volume commit {} makes it a generation\n", human_bytes(missing),
+                   printable(operand.name));
+    return exit_ok;
+}
+
 Result<int> commit(Engine& engine, const DraftOptions& options) {
     auto operand = TRY(options.root.operand(options.name));
     TRY(operand.refuse_generation());
@@ -57,7 +93,7 @@ Result<int> commit(Engine& engine, const DraftOptions& options) {
         if (found == DraftFound::none) return no_draft(operand);
         if (found == DraftFound::nothing_written) return say_nothing_written(options);
     }
-    auto draft = TRY(VolumeDraft::open(engine, operand.folder));
+    auto draft = TRY(open_draft(engine, operand));
     std::optional<Progress> progress(std::in_place, options.progress, written_bytes(*draft->disk()));
     StoreOptions how;
     how.threads = reader_threads();
@@ -103,6 +139,15 @@ void add_volume_draft(CLI::App& volume, Command& chosen) {
     keep->add_flag("--json", options->json, "print JSON");
     keep->callback([options, &chosen] {
         chosen.run = [options](Engine& engine) { return commit(engine, *options); };
+    });
+    auto* fill = volume.add_subcommand("hydrate", "Fetch what a lazy volume still lacks, so that it needs its source no more");
+    fill->add_option("VOLUME", options->name, VolumeRoot::help)->required();
+    options->root.add_to(*fill);
+    add_provider_settings(*fill);
+    fill->add_flag("-p,--progress", options->progress, "show progress");
+    fill->add_flag("--json", options->json, "print JSON");
+    fill->callback([options, &chosen] {
+        chosen.run = [options](Engine& engine) { return hydrate(engine, *options); };
     });
     auto* drop = volume.add_subcommand("discard", "Throw away what was written to a volume since its newest generation");
     drop->add_option("VOLUME", options->name, VolumeRoot::help)->required();
