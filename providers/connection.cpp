@@ -5,7 +5,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdlib>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -65,9 +67,39 @@ Result<void> perform(const std::shared_ptr<State>& state, Clock::time_point dead
     return tl::unexpected(error_of_failure(state->call.failure, who, what, state->call.error));
 }
 
+// How many snapshots somebody holds. The last to let go of one may be a read ahead that nobody waits for.
+struct Held {
+    std::mutex mutex;
+    std::condition_variable none;
+    size_t count = 0;  // guarded by mutex
+
+    void add() {
+        std::lock_guard lock(mutex);
+        ++count;
+    }
+    void remove() {
+        std::lock_guard lock(mutex);
+        if (--count == 0) none.notify_all();
+    }
+    void wait_for_none(Clock::time_point deadline) {
+        std::unique_lock lock(mutex);
+        none.wait_until(lock, deadline, [&] { return count == 0; });
+    }
+};
+
+// Never destroyed: threads outlive main().
+Held& held_snapshots() {
+    static auto* held = new Held;
+    return *held;
+}
+
 }  // namespace
 
-void end_providers() { Callers::instance().drain(Clock::now() + Connection::snapshot_limit()); }
+void end_providers() {
+    // Every read has ended by then.
+    held_snapshots().wait_for_none(Clock::now() + Connection::call_limit());
+    Callers::instance().drain(Clock::now() + Connection::snapshot_limit());
+}
 
 std::string shown_uri(std::string_view uri) {
     std::string shown(uri.substr(0, uri.find_first_of("?#")));
@@ -211,11 +243,17 @@ Result<void> Connection::clean(const std::string& kind, const std::string& id) c
     });
 }
 
+ProviderSnapshot::ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle)
+    : connection_(std::move(connection)), handle_(handle) {
+    held_snapshots().add();
+}
+
 ProviderSnapshot::~ProviderSnapshot() {
     Callers::instance().post([connection = connection_, handle = handle_, outcome = outcome_.load()] {
         Call call(Clock::now() + Connection::snapshot_limit());
         connection->module_->table().release(handle, &call.call, outcome);
     });
+    held_snapshots().remove();
 }
 
 Result<RemoteDiskFacts> ProviderSnapshot::describe(uint32_t disk) const {

@@ -71,7 +71,7 @@ class ProviderSnapshot : public std::enable_shared_from_this<ProviderSnapshot> {
 
   private:
     friend class Connection;
-    ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle) : connection_(std::move(connection)), handle_(handle) {}
+    ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle);
     using Pager = hyper_failure (*)(void*, const hyper_call*, uint32_t, uint64_t, uint64_t, hyper_extent*, size_t*, hyper_error*);
     Result<std::vector<RemoteExtent>> page(Pager pager, const char* what, uint32_t disk, uint64_t offset, uint64_t length) const;
 
