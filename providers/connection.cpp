@@ -243,6 +243,24 @@ Result<void> Connection::clean(const std::string& kind, const std::string& id) c
     });
 }
 
+Result<void> Connection::define(const MachineWish& wish) const {
+    struct State {
+        Call call;
+        std::shared_ptr<const Connection> connection;
+        MachineWish wish;
+    };
+    if (module_->table().define == nullptr) return fail(ENOTSUP, "provider {}: makes no machines", module_->name());
+    auto deadline = Clock::now() + call_limit();
+    auto state = std::make_shared<State>(deadline, shared_from_this(), wish);
+    return perform<State>(state, deadline, name_, wish.look_only ? "look whether a machine can be made" : "make a machine", [](State& mine) {
+        std::vector<hyper_companion> companions;
+        for (const auto& [name, bytes] : mine.wish.companions) companions.push_back({name.c_str(), bytes.data(), bytes.size()});
+        hyper_machine told{sizeof told,           mine.wish.name.c_str(),   mine.wish.disk_id.c_str(), mine.wish.path.c_str(),
+                           mine.wish.format.c_str(), companions.data(), companions.size(),         mine.wish.look_only};
+        return mine.connection->module_->table().define(mine.connection->handle_, &mine.call.call, &told, &mine.call.error);
+    });
+}
+
 ProviderSnapshot::ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle)
     : connection_(std::move(connection)), handle_(handle) {
     held_snapshots().add();
