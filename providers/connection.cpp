@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "providers/failure.h"
+#include "providers/remote_disk.h"
 
 namespace hyper {
 
@@ -96,8 +97,8 @@ Held& held_snapshots() {
 }  // namespace
 
 void end_providers() {
-    // Every read has ended by then.
-    held_snapshots().wait_for_none(Clock::now() + Connection::call_limit());
+    // What is read ahead is answered by then, or given up: that is the limit of an attempt. What hangs is not waited for.
+    held_snapshots().wait_for_none(Clock::now() + RemoteLimits::of_process().attempt);
     Callers::instance().drain(Clock::now() + Connection::snapshot_limit());
 }
 
