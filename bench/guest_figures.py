@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figure 17 of bench/bench: the disk of a running guest, beside virtnbdbackup.
 
-Each has a guest of its own, since virtnbdbackup takes none that has checkpoints of others. The guest is that of the tests, under TCG, with a libvirtd of its own; its disk is a qcow2 that begins with the disk of figures 1 to 6. What is
-made is durable, as in figures 12 to 16, and not compressed.
+Each has a guest of its own, since virtnbdbackup takes none that has checkpoints of others: that of the tests, under TCG, with a libvirtd of
+their own; its disk is a qcow2 that begins with the disk of figures 1 to 6. What is made is durable, as in figures 12 to 16, and not
+compressed.
 """
 import os
 import pathlib
@@ -56,11 +57,9 @@ class GuestFigures:
             subprocess.run(["sync"], check=True)
 
         def sync():
-            change(ours)
             return timed(f"{self.build}/tools/hyperctl", "sync", lab.place("ours/vda"), volume)
 
         def back_up(level):
-            change(other)
             took = timed("virtnbdbackup", "-U", lab.uri, "-d", "theirs", "-l", level, "-o", theirs, "-S", lab.folder / "scratch", "-n", "-f",
                          lab.folder / "run/theirs.sock")
             return took + timed("sync", "--file-system", theirs)
@@ -76,8 +75,13 @@ class GuestFigures:
             shutil.rmtree(theirs, ignore_errors=True)
             return back_up("full")
 
+        def changed(guest, then):
+            change(guest)
+            return then()
+
         size = f"{self.guest_size / (1 << 30):.4g} GiB"
         self.contest(f"{size}, in full", "s", {"hyperctl sync": first_sync, "virtnbdbackup -l full": first_backup}, ["hyperctl sync"],
                      ["virtnbdbackup -l full"], "less")
         self.contest(f"{size}, of which 1 % changed, scattered", "s",
-                     {"hyperctl sync": sync, "virtnbdbackup -l inc": lambda: back_up("inc")}, ["hyperctl sync"], ["virtnbdbackup -l inc"], "less")
+                     {"hyperctl sync": lambda: changed(ours, sync), "virtnbdbackup -l inc": lambda: changed(other, lambda: back_up("inc"))},
+                     ["hyperctl sync"], ["virtnbdbackup -l inc"], "less")

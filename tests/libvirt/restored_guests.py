@@ -43,6 +43,7 @@ with Lab(here / "lab") as lab:
     for generation in (1, 2):
         hyperctl("volume", "companions", "--output", here / f"kept{generation}", f"{volume.folder}@{generation}")
     check((here / "kept1/domain.xml").read_text().strip() == then.strip(), "domain.xml is not what it was")
+    check((here / "kept1/domain.xml").stat().st_mode & 0o077 == 0, "others may read it")
     check("another one" in (here / "kept2/domain.xml").read_text(), "the new domain.xml is not there")
     try:
         hyperctl("volume", "companions", "--output", here / "kept1", f"{volume.folder}@1")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -26,6 +27,7 @@ struct CompanionsOptions {
 // All of them are read, and their hashes checked, before the first is written.
 Result<void> write_all(const Volume& volume, const Generation& generation, const CompanionsOptions& options) {
     auto contents = TRY(read_companions(volume, generation));
+    ::umask(077);  // the state of a TPM has keys
     std::error_code error;
     std::filesystem::create_directories(options.output, error);
     if (error) return fail(error.value(), "{}: make the folder: {}", options.output, errno_text(error.value()));
