@@ -12,6 +12,7 @@
 #include "blockengine/delta_source.h"
 #include "blockengine/engine.h"
 #include "blockengine/source.h"
+#include "blockengine/volume/companions.h"
 #include "convert/format.h"
 #include "convert/identity.h"
 #include "providers/remote_wish.h"
@@ -45,6 +46,8 @@ class Image : public Source {
     const std::shared_ptr<const ChangeMap>& changes() const { return changes_; }
     // Set where this is not a disk but what changed of one: then the same bytes as this image's own.
     const std::shared_ptr<const DeltaSource>& delta() const { return delta_; }
+    // What belongs to the disk, as its machine's description; EIO and such where it cannot be read.
+    virtual Result<std::vector<CompanionContent>> companions() const { return std::vector<CompanionContent>(); }
 
   protected:
     explicit Image(const File& file) : Image(file.path(), identity_of(file)) {}

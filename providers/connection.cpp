@@ -5,11 +5,14 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdlib>
+#include <mutex>
 #include <random>
 #include <thread>
 
 #include "providers/failure.h"
+#include "providers/remote_disk.h"
 
 namespace hyper {
 
@@ -65,9 +68,39 @@ Result<void> perform(const std::shared_ptr<State>& state, Clock::time_point dead
     return tl::unexpected(error_of_failure(state->call.failure, who, what, state->call.error));
 }
 
+// How many snapshots somebody holds. The last to let go of one may be a read ahead that nobody waits for.
+struct Held {
+    std::mutex mutex;
+    std::condition_variable none;
+    size_t count = 0;  // guarded by mutex
+
+    void add() {
+        std::lock_guard lock(mutex);
+        ++count;
+    }
+    void remove() {
+        std::lock_guard lock(mutex);
+        if (--count == 0) none.notify_all();
+    }
+    void wait_for_none(Clock::time_point deadline) {
+        std::unique_lock lock(mutex);
+        none.wait_until(lock, deadline, [&] { return count == 0; });
+    }
+};
+
+// Never destroyed: threads outlive main().
+Held& held_snapshots() {
+    static auto* held = new Held;
+    return *held;
+}
+
 }  // namespace
 
-void end_providers() { Callers::instance().drain(Clock::now() + Connection::snapshot_limit()); }
+void end_providers() {
+    // What is read ahead is answered by then, or given up: that is the limit of an attempt. What hangs is not waited for.
+    held_snapshots().wait_for_none(Clock::now() + RemoteLimits::of_process().attempt);
+    Callers::instance().drain(Clock::now() + Connection::snapshot_limit());
+}
 
 std::string shown_uri(std::string_view uri) {
     std::string shown(uri.substr(0, uri.find_first_of("?#")));
@@ -92,16 +125,16 @@ Result<std::shared_ptr<const Connection>> Connection::open(std::shared_ptr<const
                                                            const ProviderOptions& options) {
     struct State {
         Call call;
-        std::string uri;
-        ProviderOptions options;
-        std::shared_ptr<const Module> module;
+        std::string uri{};
+        ProviderOptions options{};
+        std::shared_ptr<const Module> module{};
         void* handle = nullptr;
-        std::string disk;
+        std::string disk{};
         bool has_disk = false;
     };
     std::shared_ptr<Connection> connection(new Connection(module, shown_uri(uri)));
     auto deadline = Clock::now() + call_limit();
-    auto state = std::make_shared<State>(deadline, uri, options, module);
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, uri, options, module});
     TRY(perform<State>(
         state, deadline, connection->name_, "open",
         [](State& mine) {
@@ -129,11 +162,11 @@ Connection::~Connection() {
 Result<std::vector<FoundRemoteDisk>> Connection::list() const {
     struct State {
         Call call;
-        std::shared_ptr<const Connection> connection;
-        std::vector<FoundRemoteDisk> disks;
+        std::shared_ptr<const Connection> connection{};
+        std::vector<FoundRemoteDisk> disks{};
     };
     auto deadline = Clock::now() + call_limit();
-    auto state = std::make_shared<State>(deadline, shared_from_this());
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this()});
     TRY(perform<State>(state, deadline, name_, "list disks", [](State& mine) {
         auto found = [](void* opaque, const hyper_disk* disk) {
             static_cast<State*>(opaque)->disks.push_back(
@@ -148,13 +181,13 @@ Result<std::vector<FoundRemoteDisk>> Connection::list() const {
 Result<std::vector<CheckFinding>> Connection::check(const std::optional<std::string>& disk) const {
     struct State {
         Call call;
-        std::shared_ptr<const Connection> connection;
-        std::optional<std::string> disk;
-        std::vector<CheckFinding> findings;
+        std::shared_ptr<const Connection> connection{};
+        std::optional<std::string> disk{};
+        std::vector<CheckFinding> findings{};
     };
     if (module_->table().check == nullptr) return fail(ENOTSUP, "provider {}: has no check", module_->name());
     auto deadline = Clock::now() + call_limit();
-    auto state = std::make_shared<State>(deadline, shared_from_this(), disk);
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this(), disk});
     TRY(perform<State>(state, deadline, name_, "check", [](State& mine) {
         auto finding = [](void* opaque, hyper_verdict verdict, const char* what, const char* text) {
             static_cast<State*>(opaque)->findings.push_back({verdict, what, text});
@@ -168,14 +201,14 @@ Result<std::vector<CheckFinding>> Connection::check(const std::optional<std::str
 Result<std::shared_ptr<ProviderSnapshot>> Connection::take_snapshot(const SnapshotWish& wish) const {
     struct State {
         Call call;
-        std::shared_ptr<const Connection> connection;
-        SnapshotWish wish;
+        std::shared_ptr<const Connection> connection{};
+        SnapshotWish wish{};
         void* handle = nullptr;
     };
     auto deadline = Clock::now() + snapshot_limit();
     std::minstd_rand draw(std::random_device{}());
     for (unsigned tries = 0;; ++tries) {
-        auto state = std::make_shared<State>(deadline, shared_from_this(), wish);
+        auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this(), wish});
         auto taken = perform<State>(
             state, deadline, name_, "take a snapshot",
             [](State& mine) {
@@ -199,16 +232,39 @@ Result<std::shared_ptr<ProviderSnapshot>> Connection::take_snapshot(const Snapsh
 Result<void> Connection::clean(const std::string& kind, const std::string& id) const {
     struct State {
         Call call;
-        std::shared_ptr<const Connection> connection;
+        std::shared_ptr<const Connection> connection{};
         std::string kind, id;
     };
     if (module_->table().clean == nullptr) return fail(ENOTSUP, "provider {}: cleans nothing up", module_->name());
     auto deadline = Clock::now() + call_limit();
-    auto state = std::make_shared<State>(deadline, shared_from_this(), kind, id);
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this(), kind, id});
     return perform<State>(state, deadline, name_, "clean up", [](State& mine) {
         return mine.connection->module_->table().clean(mine.connection->handle_, &mine.call.call, mine.kind.c_str(), mine.id.c_str(),
                                                        &mine.call.error);
     });
+}
+
+Result<void> Connection::define(const MachineWish& wish) const {
+    struct State {
+        Call call;
+        std::shared_ptr<const Connection> connection{};
+        MachineWish wish{};
+    };
+    if (module_->table().define == nullptr) return fail(ENOTSUP, "provider {}: makes no machines", module_->name());
+    auto deadline = Clock::now() + call_limit();
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this(), wish});
+    return perform<State>(state, deadline, name_, wish.look_only ? "look whether a machine can be made" : "make a machine", [](State& mine) {
+        std::vector<hyper_companion> companions;
+        for (const auto& [name, bytes] : mine.wish.companions) companions.push_back({name.c_str(), bytes.data(), bytes.size()});
+        hyper_machine told{sizeof told,           mine.wish.name.c_str(),   mine.wish.disk_id.c_str(), mine.wish.path.c_str(),
+                           mine.wish.format.c_str(), companions.data(), companions.size(),         mine.wish.look_only};
+        return mine.connection->module_->table().define(mine.connection->handle_, &mine.call.call, &told, &mine.call.error);
+    });
+}
+
+ProviderSnapshot::ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle)
+    : connection_(std::move(connection)), handle_(handle) {
+    held_snapshots().add();
 }
 
 ProviderSnapshot::~ProviderSnapshot() {
@@ -216,6 +272,7 @@ ProviderSnapshot::~ProviderSnapshot() {
         Call call(Clock::now() + Connection::snapshot_limit());
         connection->module_->table().release(handle, &call.call, outcome);
     });
+    held_snapshots().remove();
 }
 
 Result<RemoteDiskFacts> ProviderSnapshot::describe(uint32_t disk) const {
@@ -237,12 +294,12 @@ Result<std::vector<RemoteExtent>> ProviderSnapshot::page(Pager pager, const char
                                                          uint64_t length) const {
     struct State {
         Call call;
-        std::shared_ptr<const ProviderSnapshot> snapshot;
+        std::shared_ptr<const ProviderSnapshot> snapshot{};
         std::array<hyper_extent, extents_max> extents;
         size_t count = extents_max;
     };
     auto deadline = Clock::now() + Connection::call_limit();
-    auto state = std::make_shared<State>(deadline, shared_from_this());
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this()});
     TRY(perform<State>(state, deadline, connection_->name(), what, [=](State& mine) {
         return pager(mine.snapshot->handle_, &mine.call.call, disk, offset, length, mine.extents.data(), &mine.count, &mine.call.error);
     }));
@@ -278,13 +335,13 @@ Result<std::vector<RemoteExtent>> ProviderSnapshot::changed(uint32_t disk, uint6
 Result<void> ProviderSnapshot::companions(const std::function<bool(const std::string&, const std::string&)>& found) const {
     struct State {
         Call call;
-        std::shared_ptr<const ProviderSnapshot> snapshot;
+        std::shared_ptr<const ProviderSnapshot> snapshot{};
         std::vector<std::pair<std::string, std::string>> all;
     };
     auto ask = connection_->module_->table().companions;
     if (ask == nullptr) return {};
     auto deadline = Clock::now() + Connection::call_limit();
-    auto state = std::make_shared<State>(deadline, shared_from_this());
+    auto state = std::shared_ptr<State>(new State{Call{deadline}, shared_from_this()});
     TRY(perform<State>(state, deadline, connection_->name(), "ask for what belongs to the disks", [ask](State& mine) {
         auto keep = [](void* opaque, const char* name, const void* bytes, size_t length) {
             static_cast<State*>(opaque)->all.emplace_back(name, std::string(static_cast<const char*>(bytes), length));

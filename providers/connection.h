@@ -47,6 +47,13 @@ struct RemoteExtent {
     uint32_t flags;  // HYPER_EXTENT_...
 };
 
+// See hyper_machine.
+struct MachineWish {
+    std::string name, disk_id, path, format;
+    std::vector<std::pair<std::string, std::string>> companions;  // name, bytes
+    bool look_only = false;
+};
+
 class Connection;
 
 // Thread-safe. Released when nobody has it any more, nor a call of it is under way, in another thread: the last holder may be the
@@ -71,7 +78,7 @@ class ProviderSnapshot : public std::enable_shared_from_this<ProviderSnapshot> {
 
   private:
     friend class Connection;
-    ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle) : connection_(std::move(connection)), handle_(handle) {}
+    ProviderSnapshot(std::shared_ptr<const Connection> connection, void* handle);
     using Pager = hyper_failure (*)(void*, const hyper_call*, uint32_t, uint64_t, uint64_t, hyper_extent*, size_t*, hyper_error*);
     Result<std::vector<RemoteExtent>> page(Pager pager, const char* what, uint32_t disk, uint64_t offset, uint64_t length) const;
 
@@ -106,6 +113,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // Tries again while the provider says that it will pass, within snapshot_limit.
     Result<std::shared_ptr<ProviderSnapshot>> take_snapshot(const SnapshotWish& wish) const;
     Result<void> clean(const std::string& kind, const std::string& id) const;
+    // Errors: ENOTSUP where the provider makes no machines.
+    Result<void> define(const MachineWish& wish) const;
     const Module& module() const { return *module_; }
 
   private:

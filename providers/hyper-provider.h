@@ -138,6 +138,25 @@ typedef struct hyper_read {
     void (*done)(struct hyper_read *read, hyper_failure failure, const hyper_error *error);
 } hyper_read;
 
+/* What is kept beside a disk, as companions() told it. */
+typedef struct hyper_companion {
+    const char *name;
+    const void *bytes;
+    size_t length;
+} hyper_companion;
+
+/* A machine that is to be made of what was kept of one. */
+typedef struct hyper_machine {
+    size_t size;
+    const char *name;    /* that it gets, and nobody else has */
+    const char *disk_id; /* which of the disks is there again, as describe() told it */
+    const char *path;    /* the file that holds it, and its format as qemu-img names it */
+    const char *format;
+    const hyper_companion *companions;
+    size_t companion_count;
+    bool look_only; /* only tell whether it could be made: the file may not be there yet */
+} hyper_machine;
+
 enum { HYPER_EXTENT_ZERO = 1, HYPER_EXTENT_CHANGED = 2 };
 
 typedef struct hyper_extent {
@@ -193,6 +212,9 @@ typedef struct hyper_provider {
     /* Optional, for those who note(). Removes a thing that this provider noted and did not forget; HYPER_OK also where there is none
      * such any more. Never touches what it did not make. */
     hyper_failure (*clean)(void *connection, const hyper_call *call, const char *kind, const char *id, hyper_error *error);
+
+    /* Optional. Makes a machine that has the disk, and is not running. What else belongs to it is made beside the disk's file. */
+    hyper_failure (*define)(void *connection, const hyper_call *call, const hyper_machine *machine, hyper_error *error);
 } hyper_provider;
 
 /* What a module exports. NULL is a refusal. */

@@ -101,6 +101,12 @@ struct FoundDisk {
     bool tracks_changes = false;
 };
 
+struct Machine {
+    std::string name, disk_id, path, format;
+    std::vector<std::pair<std::string, std::string>> companions;  // name, bytes
+    bool look_only = false;
+};
+
 class Snapshot {
   public:
     virtual ~Snapshot() = default;
@@ -132,6 +138,9 @@ class Connection {
     virtual Outcome<std::unique_ptr<Snapshot>> take_snapshot(const hyper_call&, const Wish& wish) = 0;
     virtual Outcome<void> clean(const hyper_call&, const std::string& kind, const std::string& id) {
         return failed(HYPER_BAD_CONFIGURATION, "this provider makes no " + kind + " (" + id + ")");
+    }
+    virtual Outcome<void> define(const hyper_call&, const Machine& machine) {
+        return failed(HYPER_BAD_CONFIGURATION, "this provider makes no machines (" + machine.name + ")");
     }
 };
 
@@ -268,6 +277,15 @@ inline hyper_failure clean(void* handle, const hyper_call* call, const char* kin
     return guarded(error, [&] { return connection(handle).clean(*call, kind, id); });
 }
 
+inline hyper_failure define(void* handle, const hyper_call* call, const hyper_machine* given, hyper_error* error) {
+    return guarded(error, [&] {
+        Machine machine{given->name, given->disk_id, given->path, given->format, {}, given->look_only};
+        for (const hyper_companion& one : std::span(given->companions, given->companion_count))
+            machine.companions.emplace_back(one.name, std::string(static_cast<const char*>(one.bytes), one.length));
+        return connection(handle).define(*call, machine);
+    });
+}
+
 }  // namespace detail
 
 template <class MyConnection>
@@ -293,6 +311,7 @@ hyper_provider table(const About& about) {
     made.companions = &detail::companions;
     made.release = &detail::release;
     made.clean = &detail::clean;
+    made.define = &detail::define;
     return made;
 }
 

@@ -16,6 +16,11 @@
 #include "blockengine/base/log.h"
 #include "blockengine/io.h"
 
+// ThreadSanitizer knows nothing of fences; those here stand between accesses that are atomic by themselves.
+#ifdef __SANITIZE_THREAD__
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+
 namespace hyper {
 
 namespace {

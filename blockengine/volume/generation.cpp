@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "blockengine/base/hex.h"
+#include "blockengine/volume/companions.h"
 
 namespace hyper {
 
@@ -16,6 +17,21 @@ std::string span_of(const std::vector<Generation>& all) {
     if (all.empty()) return "it has none yet";
     return fmt::format("it has {} from {} ({}) to {} ({})", all.size(), all.front().number, utc_text(all.front().time),
                        all.back().number, utc_text(all.back().time));
+}
+
+bool take_companions(const nlohmann::json& json, std::vector<Companion>& companions) {
+    if (!json.is_array() || json.size() > companions_max) return false;
+    for (const auto& one : json) {
+        Companion companion;
+        bool fits = one.is_object() && one.contains("name") && one["name"].is_string() && one.contains("size") && one["size"].is_number_unsigned() &&
+                    one.contains("sha256") && one["sha256"].is_string() && parse_hex(one["sha256"].get<std::string>(), companion.hash);
+        if (!fits) return false;
+        companion.name = one["name"];
+        companion.size_bytes = one["size"];
+        if (!is_companion_name(companion.name) || companion.size_bytes > companion_bytes_max) return false;
+        companions.push_back(std::move(companion));
+    }
+    return true;
 }
 
 }  // namespace
@@ -51,6 +67,8 @@ std::string Generation::to_json() const {
                                 {"change-id", origin.change_id},
                                 {"draft", draft_id},
                                 {"pinned", pinned}};
+    for (const Companion& one : companions)
+        json["companions"].push_back({{"name", one.name}, {"size", one.size_bytes}, {"sha256", hex(one.hash)}});
     return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -85,6 +103,7 @@ Result<Generation> Generation::from_json(std::string_view text) {
     take("draft", result.draft_id);
     take("pinned", result.pinned);
     good = good && parse_hex(root, result.root);
+    if (auto companions = json.find("companions"); companions != json.end()) good = good && take_companions(*companions, result.companions);
     if (!good || result.number == 0)
         return fail(EINVAL, "generation: \"{}\" is not what is written for one", text.substr(0, 80));
     return result;

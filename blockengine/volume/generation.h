@@ -21,6 +21,13 @@ struct Origin {
     bool operator==(const Origin&) const = default;
 };
 
+// Something that belongs to a generation besides its disk, as a machine's description (companions.h).
+struct Companion {
+    std::string name;  // "domain.xml"
+    uint64_t size_bytes = 0;
+    Sha256 hash{};
+};
+
 struct Generation {
     uint32_t number = 0;
     uint64_t size_bytes = 0;
@@ -32,6 +39,7 @@ struct Generation {
     Origin origin;
     std::string draft_id;  // of the draft that became it; empty for a sync
     bool pinned = false;
+    std::vector<Companion> companions{};
 
     std::string to_json() const;
     // Errors: EINVAL for what to_json() did not write.

@@ -5,7 +5,7 @@
 // 2. n is marked (pruned_marks.h). From now on its readers get ESTALE, also those in the middle of a read.
 // 3. List by list of n's changes: a block's entries of (q, n] that nobody can see any more are removed, their places are noted to be punched out,
 //    and the list becomes one of m's. One list is one RocksDB batch, so that it is done or not.
-// 4. n's own key goes. 5. What is noted is punched out of the data files, in whole pages.
+// 4. n's own key goes, and its companions that no other generation has. 5. What is noted is punched out of the data files, in whole pages.
 //
 // Killed at any point, the next writer finds n marked and goes on with step 3; punching twice does no harm. An entry is needed as long as
 // it is the newest one not newer than a kept generation, or than the pending one.
@@ -50,6 +50,8 @@ Result<VolumeWriter::Pruned> VolumeWriter::prune_all(const Generation& generatio
     std::string newest = TRY(read_small_file(paths_.latest()));
     TRY(write_small_file(paths_.latest(), newest));
     TRY(remove_pruned(number));
+    const std::vector<Generation> kept = TRY(volume_->generations());
+    TRY(remove_other_companions(paths_, kept));
     return Pruned{TRY(punch_out())};
 }
 

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/volume/companions.h"
 #include "blockengine/volume/data_file.h"
 #include "blockengine/volume/data_scan.h"
 #include "blockengine/volume/parts.h"
@@ -238,6 +239,13 @@ Result<void> check_roots(VolumeWriter& writer, RepairReport& report, const Repai
     return writer.index().write(batch, true);
 }
 
+void check_companions(const Volume& volume, const std::vector<Generation>& generations, RepairReport& report) {
+    for (const Generation& generation : generations)
+        for (const Companion& companion : generation.companions)
+            if (auto read = read_companion(volume, generation, companion); !read)
+                report.companions.push_back(fmt::format("generation {}: {}", generation.number, read.error().message));
+}
+
 // Why the index has to be made anew; nullopt where it is as it should be.
 std::optional<std::string> what_is_wrong_with_index(const VolumePaths& paths, const RepairOptions& options) {
     if (options.rebuild_index) return "it was asked for";
@@ -271,6 +279,7 @@ Result<RepairReport> repair_volume(Engine& engine, const std::string& folder, co
     TRY(check_blocks(*writer, report, options));
     auto all = TRY(writer->volume()->generations());
     if (report.index_rebuilt && !all.empty()) TRY(rebuild_tree(*writer, all.back()));
+    check_companions(*writer->volume(), all, report);
     if (!report.damage.empty()) TRY(check_roots(*writer, report, options));
     return report;
 }

@@ -30,9 +30,10 @@ struct RepairReport {
     };
     std::vector<Lost> lost;            // by generation, then offset; what could not be read for now is among it
     std::vector<uint32_t> wrong_roots; // generations that read well, and are not what was committed
+    std::vector<std::string> companions;  // those that are lost, with why
     uint32_t generations = 0;
 
-    bool all_good() const { return damage.empty() && lost.empty() && wrong_roots.empty(); }
+    bool all_good() const { return damage.empty() && lost.empty() && wrong_roots.empty() && companions.empty(); }
 };
 
 // Nobody may write the volume meanwhile. The old index, if it is replaced, stays beside the new one as index.old. Lost blocks read as

@@ -11,19 +11,28 @@ namespace hyper {
 
 namespace {
 
-constexpr size_t small_file_bytes_max = 64 << 10;
+// Sets errno where it cannot.
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        ssize_t written = ::write(fd, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        text.remove_prefix(static_cast<size_t>(written));
+    }
+    return true;
+}
 
 }  // namespace
 
-Result<std::string> read_small_file(const std::string& path) {
+Result<std::string> read_small_file(const std::string& path, size_t bytes_max) {
     int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail(errno, "{}: open: {}", path, errno_text(errno));
-    std::string text(small_file_bytes_max + 1, '\0');
+    std::string text(bytes_max + 1, '\0');
     ssize_t got = ::pread(fd, text.data(), text.size(), 0);
     int why = errno;
     ::close(fd);
     if (got < 0) return fail(why, "{}: read: {}", path, errno_text(why));
-    if (static_cast<size_t>(got) > small_file_bytes_max) return fail(EFBIG, "{}: longer than {} bytes", path, small_file_bytes_max);
+    if (static_cast<size_t>(got) > bytes_max) return fail(EFBIG, "{}: longer than {} bytes", path, bytes_max);
     text.resize(static_cast<size_t>(got));
     return text;
 }
@@ -31,7 +40,7 @@ Result<std::string> read_small_file(const std::string& path) {
 Result<void> prepare_small_file(const std::string& path, std::string_view text) {
     std::string fresh = path + ".new";
     int fd = ::open(fresh.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
-    bool good = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
+    bool good = fd >= 0 && write_all(fd, text) && ::fsync(fd) == 0;
     int why = errno;
     if (fd >= 0) ::close(fd);
     if (good) return {};

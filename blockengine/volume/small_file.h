@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of a few lines, which are replaced as a whole.
+// Small files, which are replaced as a whole.
 #pragma once
 
 #include <string>
@@ -9,8 +9,10 @@
 
 namespace hyper {
 
-// Errors: what the system says; EFBIG over 64 KiB.
-Result<std::string> read_small_file(const std::string& path);
+inline constexpr size_t small_file_bytes_max = 64 << 10;
+
+// Errors: what the system says; EFBIG for a longer one.
+Result<std::string> read_small_file(const std::string& path, size_t bytes_max = small_file_bytes_max);
 // All or nothing, and on the disk on return.
 Result<void> write_small_file(const std::string& path, std::string_view text);
 // The same in two steps: PATH.new is on the disk on return; then it is PATH, but may be PATH.new again after a power cut.

@@ -62,7 +62,8 @@ class Sync {
         report.generation = TRY(writer_.commit({.size_bytes = source_.source->size_bytes(),
                                                 .time = options_.time != 0 ? options_.time : now,
                                                 .origin = origin_,
-                                                .draft_id = ""}));
+                                                .draft_id = "",
+                                                .companions = source_.companions}));
         if (source_.changes) source_.changes->kept();
         if (report.compared_all) TRY(forget(std::string(lost_blocks_name)));
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -22,6 +22,7 @@ struct SyncSource {
     std::shared_ptr<const Source> source;
     std::string name;                          // which disk it is, for ever, where `changes` does not say: "file:/images/web01.qcow2"
     std::shared_ptr<const ChangeMap> changes;  // nullptr where it keeps no track
+    std::vector<CompanionContent> companions{};
 };
 
 struct SyncOptions {

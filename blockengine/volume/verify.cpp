@@ -6,6 +6,7 @@
 #include <random>
 
 #include "blockengine/base/bytes.h"
+#include "blockengine/volume/companions.h"
 #include "blockengine/volume/parts.h"
 
 namespace hyper {
@@ -107,7 +108,7 @@ BlockRuns draw(const BlockRuns& runs, const VerifyOptions& options) {
 
 Verdict VerifyReport::verdict() const {
     bool root_differs = root && *root != generation.root;
-    if (root_differs || std::ranges::any_of(bad, [](const BadRange& range) { return range.verdict == Verdict::corrupt; }))
+    if (root_differs || !bad_companions.empty() || std::ranges::any_of(bad, [](const BadRange& range) { return range.verdict == Verdict::corrupt; }))
         return Verdict::corrupt;
     return bad.empty() ? Verdict::good : Verdict::could_not_tell;
 }
@@ -147,6 +148,11 @@ Result<VerifyReport> verify_generation(const Volume& volume, const Generation& g
     };
     TRY(go_over_parts(walk, options.threads, options.stop, make_work, hand_over));
     if (all && report.bad_blocks == 0) report.root = root_hash(generation.size_bytes, tree.finish());
+    for (const Companion& companion : generation.companions)
+        if (auto read = read_companion(volume, generation, companion); !read) {
+            if (read.error().code == ESTALE) return tl::unexpected(read.error());
+            report.bad_companions.push_back({companion.name, read.error().message});
+        }
     return report;
 }
 

@@ -36,6 +36,10 @@ struct VerifyReport {
     std::vector<BadRange> bad;       // ascending; the first bad_max, neighbours with one verdict merged
     uint64_t bad_blocks = 0;
     std::optional<Sha256> root;      // as computed; nullopt where not all was read
+    struct BadCompanion {
+        std::string name, why;
+    };
+    std::vector<BadCompanion> bad_companions;
     static constexpr size_t bad_max = 1000;
 
     // corrupt wins over could_not_tell, which wins over good.

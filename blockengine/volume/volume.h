@@ -53,6 +53,7 @@ struct VolumePaths {
     std::string pruned() const { return folder + "/pruned"; }
     std::string latest() const { return folder + "/latest"; }
     std::string draft() const { return folder + "/draft"; }
+    std::string companions() const { return folder + "/companions"; }
 };
 
 // True for a folder that holds a volume.

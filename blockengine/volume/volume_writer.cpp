@@ -118,7 +118,8 @@ Result<void> VolumeWriter::load() {
     data_ = TRY(DataFiles::open(engine_.io(), paths_.data(), volume_->info().id, at, volume_->info().options.data_file_bytes_max, durable));
     tree_ = std::make_unique<StoredTree>(*index_, pending_);
     TRY(check_since_checkpoint());
-    return finish_pruning();
+    TRY(finish_pruning());
+    return remove_other_companions(paths_, TRY(volume_->generations()));
 }
 
 // What was entered since the last checkpoint may not have reached the disk, if the machine went down. Such blocks count as lost
@@ -243,7 +244,8 @@ Result<Generation> VolumeWriter::commit_all(const Commit& commit) {
                           .changed_bytes = TRY(pending_runs()).block_count() * volume_->block_bytes(),
                           .stored_bytes = stored_bytes_,
                           .origin = commit.origin,
-                          .draft_id = commit.draft_id};
+                          .draft_id = commit.draft_id,
+                          .companions = TRY(store_companions(paths_, commit.companions))};
     std::string json = generation.to_json();
     TRY(data_->append_text(RecordKind::generation, pending_, attempt_, json));
     // Two files are made durable at once: the file system's journal is then written once for both.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "blockengine/base/unique_fd.h"
+#include "blockengine/volume/companions.h"
 #include "blockengine/volume/data_file.h"
 #include "blockengine/volume/stored_tree.h"
 #include "blockengine/volume/volume.h"
@@ -61,6 +62,7 @@ class VolumeWriter {
         int64_t time;
         Origin origin;
         std::string draft_id;
+        std::span<const CompanionContent> companions{};
     };
     // The pending generation becomes the newest: durable on return, or an error and then it is not there, or is there as a whole.
     Result<Generation> commit(const Commit& commit);

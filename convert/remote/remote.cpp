@@ -22,20 +22,29 @@ std::string_view consistency_text(hyper_consistency consistency) {
 // A disk itself, not an image of one.
 class RemoteImage : public Image {
   public:
-    RemoteImage(std::shared_ptr<const File> file, const RemoteDisk& disk) : Image(*file), file_(std::move(file)) {
+    RemoteImage(std::shared_ptr<const File> file, const std::shared_ptr<const RemoteDisk>& disk) : Image(*file), file_(std::move(file)), disk_(disk) {
         size_bytes_ = file_->size_bytes();
         info_.format = Format::raw;
-        info_.details.push_back({"provider's id", disk.facts().disk_id});
-        info_.details.push_back({"point in time", std::string(consistency_text(disk.facts().consistency))});
-        changes_ = disk.changes();
+        info_.details.push_back({"provider's id", disk->facts().disk_id});
+        info_.details.push_back({"point in time", std::string(consistency_text(disk->facts().consistency))});
+        changes_ = disk->changes();
     }
     Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
         out.file(file_, offset, length);
         return {};
     }
+    Result<std::vector<CompanionContent>> companions() const override {
+        std::vector<CompanionContent> all;
+        TRY(disk_->companions([&](const std::string& name, const std::string& bytes) {
+            all.push_back({name, bytes});
+            return true;
+        }));
+        return all;
+    }
 
   private:
     std::shared_ptr<const File> file_;
+    std::shared_ptr<const RemoteDisk> disk_;
 };
 
 // nullopt for the disk's own bytes.
@@ -72,7 +81,7 @@ Result<std::shared_ptr<const Image>> open_remote(Engine& engine, const std::stri
     if (!format || *format == Format::raw) {
         if (!options.snapshot.empty()) return fail(EINVAL, "{}: snapshot \"{}\": a raw disk has none", disk->name(), options.snapshot);
         if (disk->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", disk->name());
-        return std::make_shared<RemoteImage>(std::move(file), *disk);
+        return std::make_shared<RemoteImage>(std::move(file), disk);
     }
     OpenOptions inside = options;
     inside.format = format;

@@ -67,7 +67,7 @@ class VolumeImage : public Image {
   public:
     VolumeImage(const std::shared_ptr<const Volume>& volume, const std::vector<Generation>& all, const Generation& generation,
                 std::shared_ptr<const Source> source, std::shared_ptr<const DeltaSource> delta, std::string_view name)
-        : Image(volume->folder(), identity(generation, name)), source_(std::move(source)) {
+        : Image(volume->folder(), identity(generation, name)), volume_(volume), generation_(generation), source_(std::move(source)) {
         size_bytes_ = source_->size_bytes();
         delta_ = std::move(delta);
         info_.format = Format::volume;
@@ -77,9 +77,14 @@ class VolumeImage : public Image {
                          {"root", hex(generation.root)},
                          {"source", generation.origin.source},
                          {"block size", std::to_string(volume->block_bytes())}};
-        if (!delta_) changes_ = std::make_shared<GenerationChanges>(volume, all, generation);
+        if (delta_) return;
+        changes_ = std::make_shared<GenerationChanges>(volume, all, generation);
     }
     Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override { return source_->map(offset, length, out); }
+    Result<std::vector<CompanionContent>> companions() const override {
+        if (delta_) return std::vector<CompanionContent>();
+        return read_companions(*volume_, generation_);
+    }
 
   private:
     // By content alone: the same disk gives the same views, whichever volume and generation it is kept in.
@@ -88,6 +93,8 @@ class VolumeImage : public Image {
         return parts_of_delta(name) ? identity.with(name) : identity;
     }
 
+    std::shared_ptr<const Volume> volume_;
+    Generation generation_;
     std::shared_ptr<const Source> source_;
 };
 

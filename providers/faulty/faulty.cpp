@@ -13,6 +13,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <random>
@@ -31,7 +34,7 @@ namespace {
 
 constexpr const char* options_known =
     "latency-ms errors-percent error retry-after-ms reads-per-second-max session-reads hang-percent gone-after-reads lose-tracking seed "
-    "hang-calls";
+    "hang-calls companions";
 
 struct Faults {
     uint64_t latency_ms = 0;
@@ -45,6 +48,7 @@ struct Faults {
     uint64_t lose_tracking = 0;
     uint64_t seed = 1;
     uint64_t hang_calls = 0;  // taking a snapshot never returns
+    std::string companions;   // a folder of what is kept beside the disk
 };
 
 Outcome<hyper_failure> failure_of(const std::string& name) {
@@ -63,6 +67,10 @@ Outcome<Faults> faults_of(const provider::Options& options) {
             auto failure = failure_of(value);
             if (!failure) return tl::unexpected(failure.error());
             faults.error = *failure;
+            continue;
+        }
+        if (key == "companions") {
+            faults.companions = value;
             continue;
         }
         uint64_t* target = key == "latency-ms"             ? &faults.latency_ms
@@ -120,6 +128,17 @@ class Snapshot : public provider::Snapshot {
         if (since_.empty()) return failed(HYPER_TRACKING_LOST, "there is nothing that it was to be compared with");
         if (faults_.lose_tracking != 0) return failed(HYPER_TRACKING_LOST, "it was asked to lose its tracking");
         return std::vector<hyper_extent>{{length, since_ == state_ ? 0u : uint32_t{HYPER_EXTENT_CHANGED}}};
+    }
+    Outcome<void> companions(const hyper_call&, const std::function<bool(const std::string&, std::string_view)>& found) override {
+        std::error_code none;
+        if (faults_.companions.empty()) return {};
+        for (const auto& entry : std::filesystem::directory_iterator(faults_.companions, none)) {
+            std::ifstream file(entry.path(), std::ios::binary);
+            std::string bytes{std::istreambuf_iterator<char>(file), {}};
+            if (!file || !found(entry.path().filename().string(), bytes)) break;
+        }
+        if (none) return failed(HYPER_BAD_CONFIGURATION, "companions " + faults_.companions + ": " + none.message());
+        return {};
     }
 
   private:

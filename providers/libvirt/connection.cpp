@@ -154,4 +154,6 @@ Outcome<void> LibvirtConnection::clean(const hyper_call& call, const std::string
     return clean_up(call, place_, kind, id);
 }
 
+Outcome<void> LibvirtConnection::define(const hyper_call&, const Machine& machine) { return define_domain(host_, place_, machine); }
+
 }  // namespace hyper::provider::libvirt

@@ -18,6 +18,7 @@ class LibvirtConnection : public Connection {
     Outcome<void> check(const hyper_call& call, const std::string& disk, const Finding& finding) override;
     Outcome<std::unique_ptr<Snapshot>> take_snapshot(const hyper_call& call, const Wish& wish) override;
     Outcome<void> clean(const hyper_call& call, const std::string& kind, const std::string& id) override;
+    Outcome<void> define(const hyper_call& call, const Machine& machine) override;
 
   private:
     LibvirtConnection(Host host, Place place);
@@ -30,6 +31,9 @@ class LibvirtConnection : public Connection {
 
 // Looks whether a domain's disk (all of them, if `target` is empty) can be read and tracked.
 void check_domain(virDomain* domain, const Place& place, const std::string& target, const Finding& finding);
+
+// Defines a domain of what was kept of one.
+Outcome<void> define_domain(const Host& host, const Place& place, const Machine& machine);
 
 // Removes a thing that was noted, see ledger.h.
 Outcome<void> clean_up(const hyper_call& call, const Place& place, const std::string& kind, const std::string& id);

@@ -117,11 +117,13 @@ bool Mark::parse(const std::string& text, Mark& mark) {
     size_t first = text.find('/');
     size_t second = first == text.npos ? text.npos : text.find('/', first + 1);
     if (second == text.npos) return false;
-    mark = {text.substr(0, first), text.substr(first + 1, second - first - 1), 0};
-    const char *digits = text.data() + second + 1, *end = text.data() + text.size();
+    size_t third = std::min(text.find('/', second + 1), text.size());
+    mark = {text.substr(0, first), text.substr(first + 1, second - first - 1), 0, third < text.size() ? text.substr(third + 1) : ""};
+    const char *digits = text.data() + second + 1, *end = text.data() + third;
     auto parsed = std::from_chars(digits, end, mark.size_bytes);
     return parsed.ec == std::errc() && parsed.ptr == end && is_plain(mark.checkpoint) && mark.checkpoint.starts_with(tag_prefix) &&
-           mark.lineage().size() > std::string_view(tag_prefix).size() && is_plain(mark.target);
+           mark.lineage().size() > std::string_view(tag_prefix).size() && is_plain(mark.target) &&
+           (third == text.size() || is_plain(mark.read));
 }
 
 }  // namespace hyper::provider::libvirt

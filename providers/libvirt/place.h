@@ -41,13 +41,17 @@ inline constexpr const char* tag_prefix = "hyper-";
 // What marks a disk's state: the checkpoint that was made with it. Checkpoints that follow each other in the syncs of one disk have the
 // same lineage, so that those that a crash left behind are found when the next one stays.
 //
-//     hyper-LINEAGE-UNIQUE/TARGET/SIZE
+//     hyper-LINEAGE-UNIQUE/TARGET/SIZE[/READ]
+//
+// READ is another text each time that a stopped guest is read: what changed is told since the checkpoint, but the guest may have run since the
+// last time, so these are two states.
 struct Mark {
     std::string checkpoint, target;
     uint64_t size_bytes = 0;
+    std::string read{};
 
     static bool parse(const std::string& text, Mark& mark);
-    std::string text() const { return checkpoint + "/" + target + "/" + std::to_string(size_bytes); }
+    std::string text() const { return checkpoint + "/" + target + "/" + std::to_string(size_bytes) + (read.empty() ? "" : "/" + read); }
     // "hyper-LINEAGE-"
     std::string lineage() const { return checkpoint.substr(0, checkpoint.rfind('-') + 1); }
 };

@@ -116,7 +116,10 @@ Outcome<void> Stopped::begin(const hyper_call& call, const HoldWish& wish, std::
         }
         if (!served) return served;
         held.consistency = saved ? HYPER_CRASH_CONSISTENT : HYPER_AT_REST;
-        if (wish.track && with_bitmap) held.mark = held.since;
+        if (!wish.track || !with_bitmap) continue;
+        Mark mark = held.base;
+        mark.read = ledger_.host().unique();
+        held.mark = mark.text();
     }
     return {};
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "providers/libvirt/xml.h"
 
+#include <sstream>
+
 namespace hyper::provider::libvirt {
 
 std::optional<Xml> Xml::parse(const std::string& text) {
@@ -20,6 +22,12 @@ std::string Xml::text(const char* path, const Node& from) const {
     std::vector<Node> found = find(path, from);
     if (found.empty()) return "";
     return found.front().attribute() ? found.front().attribute().value() : found.front().node().text().get();
+}
+
+std::string Xml::print() const {
+    std::ostringstream out;
+    doc_->save(out, "  ");
+    return out.str();
 }
 
 std::string escaped(const std::string& text) {

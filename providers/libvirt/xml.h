@@ -20,6 +20,8 @@ class Xml {
     std::vector<Node> find(const char* path, const Node& from = {}) const;
     // The text of the first of them, or "".
     std::string text(const char* path, const Node& from = {}) const;
+    // All of it, as a document.
+    std::string print() const;
     bool has(const char* path, const Node& from = {}) const { return !find(path, from).empty(); }
 
   private:

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(os.environ["SRC"]) / "tests/support"))
 
 from libvirt_lab import Lab, eventually  # noqa: E402, F401
-from provider_driver import Driver, Refused  # noqa: E402, F401
+from provider_driver import BUILD, Driver, Refused  # noqa: E402, F401
 
 RETRY_LATER, SNAPSHOT_GONE, TRACKING_LOST, NOT_ALLOWED, BAD_CONFIGURATION = 1, 3, 4, 6, 7
 CRASH_CONSISTENT, APPLICATION_CONSISTENT, AT_REST = 0, 1, 2

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <fstream>
@@ -144,6 +145,16 @@ TEST_F(RemoteDiskTest, is_not_held_up_by_a_snapshot_that_never_comes) {
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, EIO);
     EXPECT_NE(opened.error().message.find("hangs"), std::string::npos) << opened.error().message;
+}
+
+TEST_F(RemoteDiskTest, is_released_before_the_process_ends_though_a_read_that_nobody_waits_for_had_it_last) {
+    ::setenv("HYPER_REMOTE_TIMEOUT", "6", 1);
+    auto answered = std::make_shared<std::atomic<bool>>(false);
+    open({{"latency-ms", "300"}}).value()->read(0, request_bytes, [answered](const auto&) { *answered = true; });
+    EXPECT_FALSE(*answered);
+    end_providers();
+    EXPECT_TRUE(*answered);
+    ::unsetenv("HYPER_REMOTE_TIMEOUT");
 }
 
 TEST_F(RemoteDiskTest, refuses_an_option_that_its_provider_does_not_know) {

@@ -12,7 +12,7 @@ unset SEED RUN
 
 # States of a disk, made before anything is recorded.
 python3 - <<'PYTHON'
-import random
+import os, random
 draw = random.Random(20261123)
 disk = bytearray(3 << 20)
 for state in range(12):
@@ -20,6 +20,10 @@ for state in range(12):
         at, length = draw.randrange(len(disk) - 300000), draw.randrange(1, 300000)
         disk[at:at + length] = bytes(length) if draw.random() < 0.3 else draw.randbytes(length)
     open(f"state{state}.raw", "wb").write(disk)
+    # What belongs to it.
+    os.mkdir(f"beside{state}")
+    for name in ("domain.xml", "nvram"):
+        open(f"beside{state}/{name}", "wb").write(draw.randbytes(draw.randrange(1, 60000)) if draw.random() < 0.7 else b"the same")
 PYTHON
 
 # work FOLDER COUNT: syncs state after state; each line says which generation has which root. It prunes what is older than four, and says so
@@ -30,7 +34,9 @@ volume=$1/disk.volume
 [ -e "$volume" ] || $hyperctl volume create "$volume" >/dev/null
 for ((i = 0; i < $2; ++i)); do
     state=$((RANDOM % 12))
-    $hyperctl sync --json "state$state.raw" "$volume" >report.$$
+    source=(state$state.raw)
+    ((state % 3)) && source=(--provider "faulty.companions=$PWD/beside$state" "faulty://$PWD/state$state.raw")
+    $hyperctl sync --json "${source[@]}" "$volume" >report.$$
     python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print("has", r["generation"], r["root"], flush=True)' report.$$
     oldest=$($hyperctl volume log --json "$volume" |
         python3 -c 'import json, sys; all = json.load(sys.stdin); print(all[0]["generation"] if len(all) > 4 else "")')
@@ -75,7 +81,7 @@ for kind in ext4 xfs; do
 done
 
 # The same commands, with the syncs of some files left out below them.
-declare -A careless=(["data files"]='*/disk.volume/data/*' ["the index's log"]='*/disk.volume/index/*.log')
+declare -A careless=(["data files"]='*/disk.volume/data/*' ["the index's log"]='*/disk.volume/index/*.log' ["companions"]='*/disk.volume/companions/*')
 for what in "${!careless[@]}"; do
     for kind in ext4 xfs; do
         claim "$kind: commits that leave out the sync of $what are seen"

@@ -44,6 +44,7 @@ void add_export(CLI::App& app, Command& chosen);
 void add_export_admin(CLI::App& export_command, Command& chosen);
 void add_provider(CLI::App& app, Command& chosen);
 void add_push(CLI::App& app, Command& chosen);
+void add_restore(CLI::App& app, Command& chosen);
 void add_root(CLI::App& app, Command& chosen);
 void add_sync(CLI::App& app, Command& chosen);
 void add_trace(CLI::App& app, Command& chosen);

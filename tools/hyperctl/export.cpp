@@ -2,11 +2,9 @@
 // Writes a view to a file: only its data, by several readers, and under its name only when it is whole.
 #include <fmt/format.h>
 
-#include <atomic>
 #include <cerrno>
 #include <filesystem>
 
-#include "blockengine/base/bytes.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/export_since.h"
@@ -15,6 +13,7 @@
 #include "tools/hyperctl/progress.h"
 #include "tools/hyperctl/size.h"
 #include "tools/hyperctl/table.h"
+#include "tools/hyperctl/view_file.h"
 
 namespace hyper::ctl {
 
@@ -112,40 +111,6 @@ Result<std::vector<Part>> parts_of(Engine& engine, const ExportOptions& options,
     return parts;
 }
 
-// The parts of `bytes` that are not zero, in whole blocks of the file system.
-Result<uint64_t> write_data(const OutputFile& file, uint64_t offset, std::span<const std::byte> bytes) {
-    constexpr uint64_t block_bytes = 4096;
-    uint64_t written = 0;
-    for (size_t at = 0; at < bytes.size();) {
-        auto block = [&](size_t from) { return std::min(bytes.size() - from, block_bytes - (offset + from) % block_bytes); };
-        size_t end = at;
-        while (end < bytes.size() && !all_zero(bytes.subspan(end, block(end)))) end += block(end);
-        if (end > at) TRY(file.write(offset + at, bytes.subspan(at, end - at)));
-        written += end - at;
-        at = end;
-        if (at < bytes.size()) at += block(at);
-    }
-    return written;
-}
-
-// Gives the bytes written.
-Result<uint64_t> copy(Engine& engine, const Part& part, Progress& progress) {
-    DataWalk walk({part.source.get()});
-    std::atomic<uint64_t> written{0};
-    auto copy_chunk = [&](const Chunk& chunk) -> Result<void> {
-        std::vector<std::byte> buffer(chunk.length);
-        TRY(engine.read(*part.source, chunk.offset, buffer));
-        for (const Run& run : chunk.runs) {
-            auto bytes = std::span<const std::byte>(buffer).subspan(run.offset - chunk.offset, run.length);
-            written += TRY(write_data(part.file, run.offset, bytes));
-            progress.add(run.length);
-        }
-        return {};
-    };
-    TRY(walk_in_threads(walk, reader_threads(), [](const Chunk&) { return false; }, copy_chunk));
-    return written.load();
-}
-
 // What decides about a new file decides nothing about one that is there already.
 Result<int> export_changes(Engine& engine, const ExportOptions& options) {
     bool raw = options.format.empty() || options.format == "raw";
@@ -170,7 +135,7 @@ Result<int> export_view(Engine& engine, ExportOptions& options) {
     {
         Progress progress(options.progress, to_move);
         for (Part& part : parts) {
-            written += TRY(copy(engine, part, progress));
+            written += TRY(write_data_of(engine, *part.source, part.file, progress));
             file_bytes += part.source->size_bytes();
             TRY(part.file.sync());
         }

@@ -13,8 +13,13 @@ Json json_of(const Generation& generation) {
               {"stored-bytes", generation.stored_bytes}, {"root", hex(generation.root)},
               {"source", generation.origin.source},  {"change-id", generation.origin.change_id},
               {"pinned", generation.pinned}};
+    for (const Companion& one : generation.companions) json["companions"].push_back(json_of(one));
     if (!generation.draft_id.empty()) json["draft"] = generation.draft_id;
     return json;
+}
+
+Json json_of(const Companion& companion) {
+    return {{"name", companion.name}, {"size", companion.size_bytes}, {"sha256", hex(companion.hash)}};
 }
 
 std::string short_root(const Sha256& root) { return hex(root).substr(0, 12); }

@@ -10,6 +10,7 @@
 namespace hyper::ctl {
 
 Json json_of(const Generation& generation);
+Json json_of(const Companion& companion);
 // The first digits of the root: enough to tell generations apart.
 std::string short_root(const Sha256& root);
 // "3 (2026-11-20T02:00:05Z)"

@@ -47,6 +47,7 @@ int main_of(int argc, char** argv) {
     add_export(app, chosen);
     add_provider(app, chosen);
     add_push(app, chosen);
+    add_restore(app, chosen);
     add_root(app, chosen);
     add_sync(app, chosen);
     add_trace(app, chosen);

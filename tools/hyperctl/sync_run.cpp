@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "blockengine/base/hex.h"
+#include "blockengine/base/log.h"
 #include "convert/remote/remote.h"
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
@@ -81,16 +82,30 @@ Result<int> run_sync(VolumeWriter& writer, const SyncSource& source, SyncOptions
     return exit_ok;
 }
 
+Result<std::vector<CompanionContent>> companions_to_keep(const Image& image) {
+    std::vector<CompanionContent> kept;
+    for (CompanionContent& one : TRY(image.companions())) {
+        bool fits = is_companion_name(one.name) && one.bytes.size() <= companion_bytes_max && kept.size() < companions_max;
+        if (fits)
+            kept.push_back(std::move(one));
+        else
+            log_warning("{}: \"{}\", which belongs to the disk, is not kept: {} bytes ({} files of {} bytes can be)", image.path(), one.name,
+                        one.bytes.size(), companions_max, companion_bytes_max);
+    }
+    return kept;
+}
+
 Result<SyncSource> sync_source_of(const Operand& operand) {
     if (!operand.image) return fail(EINVAL, "{}: is a view; name the disk", operand.name);
-    if (is_remote(operand.name)) return SyncSource{operand.image, operand.image->path(), operand.image->changes()};
+    if (is_remote(operand.name)) return SyncSource{operand.image, operand.image->path(), operand.image->changes(), TRY(companions_to_keep(*operand.image))};
     std::error_code ignored;
     std::string path = std::filesystem::weakly_canonical(operand.image->path(), ignored).string();
     if (path.empty()) path = operand.image->path();
     size_t at = operand.name.rfind('@');
     // A snapshot is another disk than the present state: it is named as the user named it.
     bool snapshot = at != std::string::npos && !operand.image->path().ends_with(operand.name.substr(at));
-    return SyncSource{operand.image, "file:" + path + (snapshot ? operand.name.substr(at) : ""), operand.image->changes()};
+    return SyncSource{operand.image, "file:" + path + (snapshot ? operand.name.substr(at) : ""), operand.image->changes(),
+                      TRY(companions_to_keep(*operand.image))};
 }
 
 }  // namespace hyper::ctl

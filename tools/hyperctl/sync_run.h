@@ -15,6 +15,9 @@ struct SyncShown {
 // Sets options' planned, done and stop. Gives the exit code; an interrupted sync is one that has said what it kept.
 Result<int> run_sync(VolumeWriter& writer, const SyncSource& source, SyncOptions options, const SyncShown& shown);
 
+// What belongs to a disk, but for what a volume cannot keep, which is logged.
+Result<std::vector<CompanionContent>> companions_to_keep(const Image& image);
+
 // The disk of an operand, and what is known of its changes. Errors: EINVAL for a view.
 Result<SyncSource> sync_source_of(const Operand& operand);
 

@@ -9,6 +9,7 @@ void add_volume(CLI::App& app, Command& chosen) {
     add_volume_create(*volume, chosen);
     add_volume_list(*volume, chosen);
     add_volume_log(*volume, chosen);
+    add_volume_companions(*volume, chosen);
     add_volume_diff(*volume, chosen);
     add_volume_map(*volume, chosen);
     add_volume_verify(*volume, chosen);

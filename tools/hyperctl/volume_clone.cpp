@@ -24,7 +24,7 @@ Result<int> clone(Engine& engine, const CloneOptions& options) {
     auto writer = TRY(options.root.create(engine, target, volume->info().options));
     SyncOptions how;
     how.threads = reader_threads();
-    return run_sync(*writer, {image, "", image->changes()}, how, {target.name, options.progress, options.json});
+    return run_sync(*writer, {image, "", image->changes(), TRY(companions_to_keep(*image))}, how, {target.name, options.progress, options.json});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace hyper::ctl {
 void add_volume_create(CLI::App& volume, Command& chosen);
 void add_volume_list(CLI::App& volume, Command& chosen);
 void add_volume_log(CLI::App& volume, Command& chosen);
+void add_volume_companions(CLI::App& volume, Command& chosen);
 void add_volume_diff(CLI::App& volume, Command& chosen);
 void add_volume_map(CLI::App& volume, Command& chosen);
 void add_volume_verify(CLI::App& volume, Command& chosen);

@@ -32,6 +32,7 @@ Json json_of_report(const RepairReport& report) {
     Json json{{"generations", report.generations}, {"blocks", report.blocks},           {"index-rebuilt", report.index_rebuilt},
               {"damage", report.damage},           {"lost", std::move(lost)},           {"wrong-roots", report.wrong_roots},
               {"all-good", report.all_good()}};
+    if (!report.companions.empty()) json["lost-companions"] = report.companions;
     if (report.index_rebuilt) json["why-rebuilt"] = report.why_rebuilt;
     return json;
 }
@@ -42,17 +43,18 @@ void print_text_of(const RepairReport& report) {
                    printable(report.why_rebuilt));
     for (const std::string& damage : report.damage) fmt::print("damage: {}\n", printable(damage));
     for (const auto& [generation, range] : report.lost) fmt::print("generation {}: {}\n", generation, text_of(range));
+    for (const std::string& lost : report.companions) fmt::print("{}\n", printable(lost));
     for (uint32_t generation : report.wrong_roots)
         fmt::print("generation {}: reads well, but is not what was committed\n", generation);
     fmt::print("{} generation{}, {} stored blocks read: {}\n", report.generations, report.generations == 1 ? "" : "s", report.blocks,
-               report.all_good() ? "all good" : report.lost.empty() ? "nothing is lost that is known of" : "what is lost is named above");
+               report.all_good() ? "all good" : report.lost.empty() && report.companions.empty() ? "nothing is lost that is known of" : "what is lost is named above");
 }
 
 // As verify has them.
 ExitCode exit_code_of(const RepairReport& report) {
     auto could_not_tell = [](const auto& lost) { return lost.range.verdict == Verdict::could_not_tell; };
     if (report.all_good()) return exit_ok;
-    bool only_unknown = report.damage.empty() && report.wrong_roots.empty() && std::ranges::all_of(report.lost, could_not_tell);
+    bool only_unknown = report.damage.empty() && report.wrong_roots.empty() && report.companions.empty() && std::ranges::all_of(report.lost, could_not_tell);
     return only_unknown ? exit_could_not_tell : exit_corrupt;
 }
 

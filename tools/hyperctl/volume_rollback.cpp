@@ -54,10 +54,12 @@ Result<int> rollback(Engine& engine, const RollbackOptions& options) {
     auto counts = TRY(store_blocks(*writer, *source, runs, std::nullopt, how));
     int64_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     // The next sync of the disk compares everything, since this is no state that its source knows.
+    auto companions = TRY(read_companions(*writer->volume(), target));
     auto made = TRY(writer->commit({.size_bytes = target.size_bytes,
                                     .time = now,
                                     .origin = {"rollback", fmt::to_string(target.number)},
-                                    .draft_id = ""}));
+                                    .draft_id = "",
+                                    .companions = companions}));
     progress.reset();
     if (made.root != target.root)
         return fail(EIO, "{}: generation {} was made, but its root is not that of generation {} (hyperctl volume verify tells more)",

@@ -60,6 +60,7 @@ Json json_of_report(const VerifyReport& report) {
               {"bad-blocks", report.bad_blocks},
               {"bad", std::move(bad)},
               {"committed-root", hex(report.generation.root)}};
+    for (const auto& [name, why] : report.bad_companions) json["bad-companions"].push_back({{"name", name}, {"why", why}});
     if (report.root) json["root"] = hex(*report.root);
     return json;
 }
@@ -67,6 +68,8 @@ Json json_of_report(const VerifyReport& report) {
 void print_bad(const VerifyReport& report) {
     for (const BadRange& range : report.bad) fmt::print("generation {}: {}\n", report.generation.number, text_of(range));
     if (report.bad.size() == VerifyReport::bad_max) fmt::print("... {} bad blocks in all\n", report.bad_blocks);
+    for (const auto& [name, why] : report.bad_companions)
+        fmt::print("generation {}: companion {}: {}\n", report.generation.number, name, printable(why));
     if (report.root && *report.root != report.generation.root)
         fmt::print("generation {}: corrupt: every block is what was stored, but the root is {}, and was {} when it was committed\n",
                    report.generation.number, hex(*report.root), hex(report.generation.root));

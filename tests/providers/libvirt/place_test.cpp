@@ -74,10 +74,19 @@ TEST(LibvirtMark, comes_back_from_its_text) {
     EXPECT_EQ(mark.text(), "hyper-abc-def/vda/1234");
 }
 
+TEST(LibvirtMark, says_of_a_stopped_guest_when_it_was_read) {
+    Mark mark;
+    ASSERT_TRUE(Mark::parse("hyper-abc-def/vda/1234/4af", mark));
+    EXPECT_EQ(mark.checkpoint, "hyper-abc-def");
+    EXPECT_EQ(mark.size_bytes, 1234u);
+    EXPECT_EQ(mark.read, "4af");
+    EXPECT_EQ(mark.text(), "hyper-abc-def/vda/1234/4af");
+}
+
 // A lineage that were too short would take checkpoints along that are not of it.
 TEST(LibvirtMark, of_another_provider_or_without_a_lineage_is_none) {
     for (const char* text : {"", "hyper-abc-def", "hyper-abc-def/vda", "hyper-abc-def/vda/", "hyper-abc-def/vda/12x", "hyper-abc/vda/12",
-                             "hyper-/vda/12", "theirs/vda/12", "a-b-c/vda/12", "hyper-a-b/../etc/12", "hyper-a'b-c/vda/12"}) {
+                             "hyper-/vda/12", "theirs/vda/12", "a-b-c/vda/12", "hyper-a-b/../etc/12", "hyper-a'b-c/vda/12", "hyper-abc-def/vda/12/", "hyper-abc-def/vda/12/a/b"}) {
         Mark mark;
         EXPECT_FALSE(Mark::parse(text, mark)) << text;
     }

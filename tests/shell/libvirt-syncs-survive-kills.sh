@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# KILLS: at how many random instants; SEED: of the random numbers.
+. "$(dirname "$0")/lib.sh"
+PATH=$PATH:/usr/sbin
+need libvirtd virsh nasm qemu-system-x86_64 qemu-nbd qemu-img
+# QEMU runs as another user.
+chmod 711 .
+python3 "$SRC/tests/libvirt/killed_syncs.py" || { cp lab/libvirtd.log . ; die "see above"; }
