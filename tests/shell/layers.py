@@ -9,10 +9,11 @@ LAYERS = [
     ["blockengine/base"],
     ["blockengine"],
     ["blockengine/fetch", "blockengine/volume"],
-    ["providers"],
+    ["providers", "carbon"],
     ["convert"],
     ["catalog"],
     ["nbdserver/locks", "nbdserver/watch"],
+    ["scheduler/planner"],
     ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
