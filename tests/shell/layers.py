@@ -13,7 +13,7 @@ LAYERS = [
     ["convert"],
     ["catalog"],
     ["nbdserver/locks", "nbdserver/watch"],
-    ["scheduler/planner", "scheduler/calendar"],
+    ["scheduler/planner", "scheduler/calendar", "scheduler/cost"],
     ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
