@@ -9,10 +9,11 @@ LAYERS = [
     ["blockengine/base"],
     ["blockengine"],
     ["blockengine/fetch", "blockengine/volume"],
-    ["providers"],
+    ["providers", "carbon"],
     ["convert"],
     ["catalog"],
     ["nbdserver/locks", "nbdserver/watch"],
+    ["scheduler/planner", "scheduler/calendar", "scheduler/cost"],
     ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
@@ -37,6 +38,7 @@ PLACES = {
     r"libvirt/.*": ["providers/libvirt/virt"],
     r"libnbd\.h": ["providers/libvirt/nbd_reader", "providers/nbd/", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
     r"curl/.*": ["providers/s3/http"],
+    r"date/.*": ["scheduler/calendar/time_zone"],
     r"pugixml\.hpp": ["providers/libvirt/xml", "providers/s3/documents"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")

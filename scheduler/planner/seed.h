@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Choices that look random and are the same on every machine.
+#pragma once
+
+#include <cstdint>
+
+namespace hyper::scheduler {
+
+// SplitMix64's finalizer (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+constexpr uint64_t mix(uint64_t value) {
+    value += 0x9e3779b97f4a7c15;
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+    return value ^ (value >> 31);
+}
+
+}  // namespace hyper::scheduler
