@@ -24,7 +24,9 @@ double measured_at(const StepSeries& measured, Instant hour, Instant now) {
     return measured.mean_of_known(hour, hour + hours(1), 0.5).value_or(unknown);
 }
 
-bool is_weekend(Instant instant) { return weekday(floor<days>(instant)).iso_encoding() >= 6; }
+bool is_weekend(Instant instant) {
+    return weekday(floor<days>(instant)).iso_encoding() >= 6;
+}
 
 // Each value with `share` of each of its neighbours instead of as much of its own.
 std::vector<double> smoothed(const std::vector<double>& values, double share) {

@@ -47,7 +47,8 @@ Result<SyncEnergy> energy_of_sync(const SyncEnd& source, const SyncEnd& target, 
 // In grams: the energy spread evenly over [from, until), each end with its own zone's intensity as measured. Nothing where that is
 // not known for the whole run.
 template <SignalKind kind>
-std::optional<Estimate> grams_of_run(const SyncEnergy& energy, const IntensitySeries<kind>& at_source, const IntensitySeries<kind>& at_target, Instant from, Instant until) {
+std::optional<Estimate> grams_of_run(const SyncEnergy& energy, const IntensitySeries<kind>& at_source, const IntensitySeries<kind>& at_target,
+                                     Instant from, Instant until) {
     auto source = at_source.mean(from, until), target = at_target.mean(from, until);
     if (!source || !target) return std::nullopt;
     return energy.source * *source + energy.target * *target + energy.network * ((*source + *target) / 2);

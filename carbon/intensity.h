@@ -10,7 +10,9 @@ namespace hyper::carbon {
 // average: of all that is generated, for accounting. marginal: of what answers one more kWh, for "what did it change".
 enum class SignalKind { average, marginal };
 
-constexpr const char* signal_name(SignalKind kind) { return kind == SignalKind::average ? "average" : "marginal"; }
+constexpr const char* signal_name(SignalKind kind) {
+    return kind == SignalKind::average ? "average" : "marginal";
+}
 
 template <SignalKind kind>
 struct Intensity {
@@ -38,6 +40,8 @@ using AverageSeries = IntensitySeries<SignalKind::average>;
 using MarginalSeries = IntensitySeries<SignalKind::marginal>;
 
 // WattTime's unit: pounds per MWh. 1 lb = 453.59237 g exactly (NIST Handbook 44, appendix C).
-constexpr double grams_per_kwh_of_pounds_per_mwh(double pounds_per_mwh) { return pounds_per_mwh * 0.45359237; }
+constexpr double grams_per_kwh_of_pounds_per_mwh(double pounds_per_mwh) {
+    return pounds_per_mwh * 0.45359237;
+}
 
 }  // namespace hyper::carbon

@@ -17,10 +17,14 @@ constexpr Seconds issues_apart = std::chrono::hours(6);
 
 const char* outlook_source_text(OutlookSource source) {
     switch (source) {
-        case OutlookSource::forecast: return "forecast";
-        case OutlookSource::older_forecast: return "older forecast";
-        case OutlookSource::profile: return "hour-of-week profile";
-        case OutlookSource::unknown: return "unknown";
+        case OutlookSource::forecast:
+            return "forecast";
+        case OutlookSource::older_forecast:
+            return "older forecast";
+        case OutlookSource::profile:
+            return "hour-of-week profile";
+        case OutlookSource::unknown:
+            return "unknown";
     }
     return "";
 }

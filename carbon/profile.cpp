@@ -14,8 +14,12 @@ constexpr double halving_days = 7;
 constexpr double other_kind_of_day = 0.5;
 
 // 0 is Monday.
-unsigned weekday_of(sys_days day) { return weekday(day).iso_encoding() - 1; }
-bool is_weekend(unsigned day) { return day >= 5; }
+unsigned weekday_of(sys_days day) {
+    return weekday(day).iso_encoding() - 1;
+}
+bool is_weekend(unsigned day) {
+    return day >= 5;
+}
 
 // Where what was measured before `now` ends: a feed that has been down for a month has still taught something.
 Instant end_of_known(const StepSeries& history, Instant now) {

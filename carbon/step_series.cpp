@@ -37,7 +37,9 @@ StepSeries::Sum StepSeries::sum(Instant from, Instant until) const {
     return sum;
 }
 
-std::optional<double> StepSeries::mean(Instant from, Instant until) const { return mean_of_known(from, until, 1); }
+std::optional<double> StepSeries::mean(Instant from, Instant until) const {
+    return mean_of_known(from, until, 1);
+}
 
 std::optional<double> StepSeries::mean_of_known(Instant from, Instant until, double known_min) const {
     if (from >= until) return std::nullopt;

@@ -28,7 +28,9 @@ Result<std::map<std::string, StepSeries>> read_signal_table(const CsvTable& tabl
         std::vector<double> values(steps, std::numeric_limits<double>::quiet_NaN());
         for (size_t row = 0; row < times.size(); row++) {
             Seconds since = times[row] - times.front();
-            if (since % step != Seconds(0)) return fail(EINVAL, "signal table: {} is not a whole number of steps of {} s after the first time", table.cell(row, time), step.count());
+            if (since % step != Seconds(0))
+                return fail(EINVAL, "signal table: {} is not a whole number of steps of {} s after the first time", table.cell(row, time),
+                            step.count());
             if (auto value = TRY(table.number(row, column))) values[static_cast<size_t>(since / step)] = *value;
         }
         zones.emplace(table.columns()[column], StepSeries(times.front(), step, std::move(values)));

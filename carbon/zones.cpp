@@ -31,14 +31,16 @@ const std::vector<CloudRegion>& cloud_regions() {
         std::vector<CloudRegion> read;
         auto table = CsvTable::parse(cloud_regions_csv, "cloud-regions.csv");
         if (!table) return read;  // a test looks
-        for (size_t row = 0; row < table->row_count(); row++) read.push_back({table->cell(row, 0), table->cell(row, 1), table->cell(row, 2), table->cell(row, 3)});
+        for (size_t row = 0; row < table->row_count(); row++)
+            read.push_back({table->cell(row, 0), table->cell(row, 1), table->cell(row, 2), table->cell(row, 3)});
         return read;
     }();
     return regions;
 }
 
 const std::vector<std::string_view>& first_zones() {
-    static const std::vector<std::string_view> zones{"US-CAL-CISO", "US-NW-PACW", "US-MISO", "DE", "GB", "SE", "SG", "JP-TK", "AUS-NSW", "IN-NO", "CN-BJ", "CN-SH"};
+    static const std::vector<std::string_view> zones{"US-CAL-CISO", "US-NW-PACW", "US-MISO", "DE",    "GB",    "SE",
+                                                     "SG",          "JP-TK",      "AUS-NSW", "IN-NO", "CN-BJ", "CN-SH"};
     return zones;
 }
 
@@ -48,7 +50,8 @@ Result<Zone> find_zone(std::string_view name) {
     size_t colon = name.find(':');
     if (colon == name.npos) {
         if (looks_like_id(name)) return Zone{std::string(name), {}};
-        return fail(EINVAL, "zone \"{}\" is no id of Electricity Maps (try DE, US-CAL-CISO, or a cloud's region: aws:eu-central-1)", name.substr(0, 64));
+        return fail(EINVAL, "zone \"{}\" is no id of Electricity Maps (try DE, US-CAL-CISO, or a cloud's region: aws:eu-central-1)",
+                    name.substr(0, 64));
     }
     std::string_view vendor = name.substr(0, colon), region = name.substr(colon + 1);
     std::string near;
@@ -59,7 +62,8 @@ Result<Zone> find_zone(std::string_view name) {
         if (one.region == region) return Zone{one.zone, std::string(name)};
         if (region.size() >= 2 && one.region.starts_with(region.substr(0, 4))) near += (near.empty() ? "; near it: " : ", ") + one.region;
     }
-    if (!vendor_known) return fail(EINVAL, "zone \"{}\": no cloud \"{}\" (try aws, azure, gcp, oci or alibaba)", name.substr(0, 64), vendor.substr(0, 32));
+    if (!vendor_known)
+        return fail(EINVAL, "zone \"{}\": no cloud \"{}\" (try aws, azure, gcp, oci or alibaba)", name.substr(0, 64), vendor.substr(0, 32));
     return fail(EINVAL, "zone \"{}\": {} has no region \"{}\"{}", name.substr(0, 64), vendor, region.substr(0, 32), near);
 }
 

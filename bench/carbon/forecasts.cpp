@@ -23,9 +23,9 @@ struct Shape {
 constexpr Shape shapes[] = {{24, 1, 0.83}, {24, 4, 0.89}, {48, 2, 0.83}, {72, 4, 0.83}};
 
 struct Feed {
-    bool issues = true;       // whether forecasts are issued at all
+    bool issues = true;  // whether forecasts are issued at all
     bool corrected = true;
-    double failing = 0;       // share of issues and of measured hours that never arrive
+    double failing = 0;  // share of issues and of measured hours that never arrive
 };
 
 // One region's outlook of each day, made with what had arrived by then.

@@ -55,8 +55,7 @@ double nightly_saving(const StepSeries& series, hours window) {
     for (int night = 0; night < nights; night++) {
         Instant at = year_2020 + days(night) + hours(1);
         now += weights.of(at, at + half_hour);
-        if (night > 0)
-            best += scheduler::plan({.length = half_hour, .earliest = at - window, .latest_end = at + window + half_hour}, weights).weight;
+        if (night > 0) best += scheduler::plan({.length = half_hour, .earliest = at - window, .latest_end = at + window + half_hour}, weights).weight;
     }
     return (1 - (best / (nights - 1)) / (now / nights)) * 100;
 }
@@ -93,16 +92,19 @@ Result<double> batch_saving(const std::string& data, const StepSeries& series, b
 Result<void> lets_wait_awhile(const std::string& data) {
     struct Country {
         const char *file, *name;
-        double nightly[4];   // the data's README: no error, +-2, 4, 6, 8 h
+        double nightly[4];     // the data's README: no error, +-2, 4, 6, 8 h
         double whole, pieces;  // the authors' notebook: scenario II, 5 % error
     };
-    for (const Country& country : {Country{"de", "DE", {2.53, 3.70, 7.27, 13.52}, 5.91, 7.93}, Country{"gb", "GB", {6.56, 8.36, 8.87, 10.17}, 6.56, 9.03},
-                                   Country{"fr", "FR", {4.46, 5.83, 6.87, 7.54}, 4.77, 5.92}}) {
+    for (const Country& country :
+         {Country{"de", "DE", {2.53, 3.70, 7.27, 13.52}, 5.91, 7.93}, Country{"gb", "GB", {6.56, 8.36, 8.87, 10.17}, 6.56, 9.03},
+          Country{"fr", "FR", {4.46, 5.83, 6.87, 7.54}, 4.77, 5.92}}) {
         StepSeries series = TRY(read_country(data, country.file));
         for (int i = 0; i < 4; i++)
-            compare(1, fmt::format("Let's Wait Awhile I, {}, 01:00 +-{} h, %", country.name, 2 * i + 2), country.nightly[i], nightly_saving(series, hours(2 * i + 2)), 0.02);
+            compare(1, fmt::format("Let's Wait Awhile I, {}, 01:00 +-{} h, %", country.name, 2 * i + 2), country.nightly[i],
+                    nightly_saving(series, hours(2 * i + 2)), 0.02);
         compare(1, fmt::format("Let's Wait Awhile II, {}, whole, %", country.name), country.whole, TRY(batch_saving(data, series, false)), 0.15);
-        compare(1, fmt::format("Let's Wait Awhile II, {}, interruptible, %", country.name), country.pieces, TRY(batch_saving(data, series, true)), 0.15);
+        compare(1, fmt::format("Let's Wait Awhile II, {}, interruptible, %", country.name), country.pieces, TRY(batch_saving(data, series, true)),
+                0.15);
     }
     return {};
 }

@@ -25,7 +25,8 @@ int run(int argc, char** argv) {
         int figure;
         Result<void> (*make)(const std::string& data);
     };
-    for (const Part& part : {Part{1, lets_wait_awhile}, Part{1, sukprasert_hours}, Part{1, sukprasert_table}, Part{2, issued_forecasts}, Part{3, failing_feeds}}) {
+    for (const Part& part :
+         {Part{1, lets_wait_awhile}, Part{1, sukprasert_hours}, Part{1, sukprasert_table}, Part{2, issued_forecasts}, Part{3, failing_feeds}}) {
         if (!wanted.empty() && !wanted.contains(part.figure)) continue;
         auto made = part.make(argv[1]);
         if (!made) {
@@ -46,7 +47,9 @@ void at_least(int figure, const std::string& name, double bar, double got) {
     line(figure, name, fmt::format("{:g}", bar), got, "at least", got >= bar);
 }
 
-void tell(int figure, const std::string& name, double got) { line(figure, name, "", got, "", true); }
+void tell(int figure, const std::string& name, double got) {
+    line(figure, name, "", got, "", true);
+}
 
 }  // namespace hyper::figures
 

@@ -13,10 +13,10 @@ namespace hyper::scheduler {
 struct CalendarSpec {
     std::bitset<60> seconds, minutes;
     std::bitset<24> hours;
-    std::bitset<32> days;           // of the month, from 1
-    std::bitset<32> days_from_end;  // 1 is the month's last day
-    std::bitset<13> months;         // from 1
-    std::bitset<7> weekdays;        // 0 is Monday
+    std::bitset<32> days;                    // of the month, from 1
+    std::bitset<32> days_from_end;           // 1 is the month's last day
+    std::bitset<13> months;                  // from 1
+    std::bitset<7> weekdays;                 // 0 is Monday
     std::optional<std::vector<bool>> years;  // from year_first; nothing for every year
     // cron: where day and weekday are both restricted, one of them is enough.
     bool either_day = false;

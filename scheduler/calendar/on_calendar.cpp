@@ -65,8 +65,9 @@ auto into(std::bitset<size>& set) {
 }
 
 bool is_weekdays(std::string_view word) {
-    return (word[0] >= 'A' && word[0] <= 'Z') || (word[0] >= 'a' && word[0] <= 'z') ? parse_name(word.substr(0, word.find_first_of(",.")), weekday_names).has_value()
-                                                                                      : false;
+    return (word[0] >= 'A' && word[0] <= 'Z') || (word[0] >= 'a' && word[0] <= 'z')
+               ? parse_name(word.substr(0, word.find_first_of(",.")), weekday_names).has_value()
+               : false;
 }
 
 Result<void> parse_weekdays(std::string_view word, CalendarSpec& spec) {
@@ -130,7 +131,10 @@ Result<OnCalendar> parse_words(std::string_view expression) {
         }
     size_t at = 0;
     CalendarSpec& spec = made.spec;
-    auto is_date = [](std::string_view word) { return word.find(':') == word.npos && (word.find('-') != word.npos || word.find('~') != word.npos) && word.find('/') != 0 && (word[0] == '*' || (word[0] >= '0' && word[0] <= '9')); };
+    auto is_date = [](std::string_view word) {
+        return word.find(':') == word.npos && (word.find('-') != word.npos || word.find('~') != word.npos) && word.find('/') != 0 &&
+               (word[0] == '*' || (word[0] >= '0' && word[0] <= '9'));
+    };
     bool weekdays = at < words.size() && is_weekdays(words[at]);
     if (weekdays) TRY(parse_weekdays(words[at++], spec));
     if (!weekdays) spec.weekdays.set();

@@ -93,7 +93,9 @@ bool Windows::covered(const std::vector<Window>& windows, Instant instant) const
     return false;
 }
 
-bool Windows::open(Instant instant) const { return (allow_.empty() || covered(allow_, instant)) && !covered(deny_, instant); }
+bool Windows::open(Instant instant) const {
+    return (allow_.empty() || covered(allow_, instant)) && !covered(deny_, instant);
+}
 
 std::optional<Instant> Windows::next_change(Instant after, days look_ahead) const {
     bool now = open(after);

@@ -40,7 +40,8 @@ std::optional<int> parse_number(std::string_view text) {
 
 std::optional<int> parse_name(std::string_view text, std::span<const std::string_view> names) {
     auto equal = [&](std::string_view name) {
-        return std::equal(text.begin(), text.end(), name.begin(), name.end(), [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; });
+        return std::equal(text.begin(), text.end(), name.begin(), name.end(),
+                          [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; });
     };
     for (size_t i = 0; i < names.size(); i++)
         if (equal(names[i]) || equal(names[i].substr(0, 3))) return int(i);

@@ -21,14 +21,16 @@ int64_t Meter::used(const std::string& account, const PriceKey& key, Instant whe
 Result<Charge> Meter::estimate(const std::string& account, const PriceKey& key, Instant when, int64_t quantity) const {
     const PriceList* list = TRY(prices_.find(key, when));
     int64_t from = used(account, key, when), until;
-    if (quantity < 0 || __builtin_add_overflow(from, quantity, &until)) return fail(EINVAL, "{}: {} {}s are no quantity", key.text(), quantity, list->unit.base);
+    if (quantity < 0 || __builtin_add_overflow(from, quantity, &until))
+        return fail(EINVAL, "{}: {} {}s are no quantity", key.text(), quantity, list->unit.base);
     Charge charge{{}, list->currency, {}};
     for (const Tier& tier : list->tiers) {
         int64_t begin = std::max(from, tier.start), end = tier.end ? std::min(until, *tier.end) : until;
         if (begin >= end) continue;
         Money amount = TRY(amount_of(tier.price, end - begin, list->unit.base_per_unit));
         charge.lines.push_back({key, end - begin, list->unit, tier.price, amount});
-        if (__builtin_add_overflow(charge.total.nanos, amount.nanos, &charge.total.nanos)) return fail(ERANGE, "{}: the charge does not fit", key.text());
+        if (__builtin_add_overflow(charge.total.nanos, amount.nanos, &charge.total.nanos))
+            return fail(ERANGE, "{}: the charge does not fit", key.text());
     }
     return charge;
 }

@@ -17,7 +17,7 @@ struct InvoiceLine {
     PriceKey key;
     int64_t quantity;  // in base units
     Unit unit;
-    Money price;       // a unit
+    Money price;  // a unit
     Money amount;
 };
 
@@ -48,6 +48,8 @@ class Meter {
 
 // Of data that is deleted after `stored_hours`, where its class is billed for `hours_min` at least: the hours that are billed all the
 // same, after it is gone.
-constexpr int64_t hours_still_billed(int64_t stored_hours, int64_t hours_min) { return stored_hours < hours_min ? hours_min - stored_hours : 0; }
+constexpr int64_t hours_still_billed(int64_t stored_hours, int64_t hours_min) {
+    return stored_hours < hours_min ? hours_min - stored_hours : 0;
+}
 
 }  // namespace hyper::scheduler

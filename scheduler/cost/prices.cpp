@@ -35,7 +35,8 @@ Result<void> check_tiers(PriceList& list) {
 
 Result<Prices> Prices::read(const CsvTable& table) {
     size_t column[14];
-    constexpr std::string_view names[14] = {"vendor", "service", "family", "region", "sku", "attributes", "purchase_option", "unit", "start", "end", "price", "currency", "effective", "source"};
+    constexpr std::string_view names[14] = {"vendor", "service", "family", "region", "sku",      "attributes", "purchase_option",
+                                            "unit",   "start",   "end",    "price",  "currency", "effective",  "source"};
     for (size_t i = 0; i < 14; i++) column[i] = TRY(table.column(names[i]));
     std::map<std::pair<PriceKey, Instant>, PriceList> lists;
     for (size_t row = 0; row < table.row_count(); row++) {

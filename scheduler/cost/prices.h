@@ -27,9 +27,9 @@ struct PriceKey {
 };
 
 struct Tier {
-    int64_t start = 0;            // in base units
-    std::optional<int64_t> end;   // not in it
-    Money price;                  // for a unit
+    int64_t start = 0;           // in base units
+    std::optional<int64_t> end;  // not in it
+    Money price;                 // for a unit
 };
 
 // A price on a day: all its tiers, in order and without holes, the first from 0.

@@ -22,7 +22,9 @@ double weight_or_nan(const Weights& weights, Instant from, Instant until) {
 }
 
 // Sums of the same numbers in another order differ in the last bits.
-double rounding(double weight) { return std::abs(weight) * 1e-12; }
+double rounding(double weight) {
+    return std::abs(weight) * 1e-12;
+}
 
 // All starts in [earliest, last] at which the run's start or end meets a boundary, with both ends of the window.
 class Candidates {
@@ -105,7 +107,9 @@ Plan first_that_fits(const Task& task, const Weights& weights, const Capacity& c
     return made;
 }
 
-uint64_t tie(const Task& task, Instant at) { return mix(task.seed ^ mix(uint64_t(at.time_since_epoch().count()))); }
+uint64_t tie(const Task& task, Instant at) {
+    return mix(task.seed ^ mix(uint64_t(at.time_since_epoch().count())));
+}
 
 // The lightest steps of the window, in parts of steps at its ends and at the last one taken; nothing if they do not suffice.
 std::optional<Plan> plan_pieces(const Task& task, const Weights& weights, const Capacity* capacity) {
@@ -153,12 +157,18 @@ std::optional<Plan> plan_pieces(const Task& task, const Weights& weights, const 
 
 const char* reason_text(Reason reason) {
     switch (reason) {
-        case Reason::lightest: return "the lightest start of the window";
-        case Reason::now_is_best: return "no start of the window is lighter than now";
-        case Reason::gain_too_small: return "waiting would gain too little";
-        case Reason::deadline: return "the deadline leaves no time to wait";
-        case Reason::no_outlook: return "nothing is known about later";
-        case Reason::no_capacity: return "nothing is free before the deadline";
+        case Reason::lightest:
+            return "the lightest start of the window";
+        case Reason::now_is_best:
+            return "no start of the window is lighter than now";
+        case Reason::gain_too_small:
+            return "waiting would gain too little";
+        case Reason::deadline:
+            return "the deadline leaves no time to wait";
+        case Reason::no_outlook:
+            return "nothing is known about later";
+        case Reason::no_capacity:
+            return "nothing is free before the deadline";
     }
     return "";
 }

@@ -22,10 +22,10 @@
 namespace hyper::scheduler {
 
 struct Task {
-    Seconds length{};         // that the run is expected to take; at least a second
-    Seconds guard{};          // kept free before latest_end: what a slow run takes more, and retries
-    Instant earliest{};       // now, or later: dependencies, windows
-    Instant latest_end{};     // by the recovery point objective
+    Seconds length{};      // that the run is expected to take; at least a second
+    Seconds guard{};       // kept free before latest_end: what a slow run takes more, and retries
+    Instant earliest{};    // now, or later: dependencies, windows
+    Instant latest_end{};  // by the recovery point objective
     bool interruptible = false;
     double gain_min = 0;      // share of the weight of running at once that waiting must save, 0..1
     double equal_within = 0;  // share of it within which starts are equally good
@@ -50,16 +50,18 @@ enum class Reason {
 const char* reason_text(Reason reason);
 
 struct Plan {
-    std::vector<TimeRange> runs;   // in order of time, not empty; one unless the task is interruptible
+    std::vector<TimeRange> runs;  // in order of time, not empty; one unless the task is interruptible
     Reason reason;
-    double weight = 0;       // of the runs; NaN where not known
-    double weight_now = 0;   // of running at once; NaN where not known
+    double weight = 0;      // of the runs; NaN where not known
+    double weight_now = 0;  // of running at once; NaN where not known
 };
 
 // `capacity` may be null. Nothing is taken from it.
 Plan plan(const Task& task, const Weights& weights, const Capacity* capacity = nullptr);
 
 // The last moment at which the task can start and keep its deadline; earlier than `earliest` if it no longer can.
-inline Instant last_start(const Task& task) { return task.latest_end - task.guard - task.length; }
+inline Instant last_start(const Task& task) {
+    return task.latest_end - task.guard - task.length;
+}
 
 }  // namespace hyper::scheduler

@@ -31,7 +31,7 @@ class Weights {
 
     Instant start_{};
     Seconds step_{3600};
-    std::vector<double> sums_;     // of all steps before
+    std::vector<double> sums_;    // of all steps before
     std::vector<uint32_t> gaps_;  // how many of them
 };
 

@@ -32,11 +32,12 @@ TEST(Cron, says_what_is_wrong) {
     struct Case {
         const char *expression, *message;
     };
-    for (const Case& one : {Case{"0 1 * *", "4 fields where cron has 5"}, Case{"0 0 1 * * *", "6 fields"}, Case{"60 1 * * *", "minute: 60 is not within 0..59"},
-                            Case{"0 1 L * *", "L, W, #, ? and H are not cron's"}, Case{"0 5-1 * * *", "hour: \"5-1\" runs backwards"},
-                            Case{"*/0 1 * * *", "the step is to be 1 or more"}, Case{"0 1 0 * *", "day of month: 0 is not within"},
-                            Case{"0 1 * foo *", "month: \"foo\" is no number"}, Case{"1,, 1 * * *", "minute: \"\" is no number"}, Case{"@reboot", "1 fields"},
-                            Case{"", "0 fields"}, Case{"-1 * * * *", "minute"}, Case{"99999999999 * * * *", "minute"}}) {
+    for (const Case& one :
+         {Case{"0 1 * *", "4 fields where cron has 5"}, Case{"0 0 1 * * *", "6 fields"}, Case{"60 1 * * *", "minute: 60 is not within 0..59"},
+          Case{"0 1 L * *", "L, W, #, ? and H are not cron's"}, Case{"0 5-1 * * *", "hour: \"5-1\" runs backwards"},
+          Case{"*/0 1 * * *", "the step is to be 1 or more"}, Case{"0 1 0 * *", "day of month: 0 is not within"},
+          Case{"0 1 * foo *", "month: \"foo\" is no number"}, Case{"1,, 1 * * *", "minute: \"\" is no number"}, Case{"@reboot", "1 fields"},
+          Case{"", "0 fields"}, Case{"-1 * * * *", "minute"}, Case{"99999999999 * * * *", "minute"}}) {
         auto spec = parse_cron(one.expression);
         ASSERT_FALSE(spec) << one.expression;
         EXPECT_NE(spec.error().message.find(one.message), std::string::npos) << spec.error().message;

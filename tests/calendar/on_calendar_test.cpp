@@ -27,7 +27,8 @@ TEST(OnCalendar, steps_lists_and_counts_from_the_end) {
 }
 
 TEST(OnCalendar, says_what_is_wrong) {
-    for (const char* expression : {"", "never", "Mon..", "Fri..Mon", "25:00", "*:*/5", "*-13-01", "*-*-32", "01:00 02:00 03:00", "Mon Europe/Berlin x", "1-2-3-4", "10:00:00.5", "*:0/0"})
+    for (const char* expression : {"", "never", "Mon..", "Fri..Mon", "25:00", "*:*/5", "*-13-01", "*-*-32", "01:00 02:00 03:00",
+                                   "Mon Europe/Berlin x", "1-2-3-4", "10:00:00.5", "*:0/0"})
         EXPECT_FALSE(parse_on_calendar(expression)) << expression;
     EXPECT_NE(parse_on_calendar("*:*/5").error().message.find("write 0/5"), std::string::npos);
 }

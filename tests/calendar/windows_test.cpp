@@ -16,7 +16,9 @@ Windows make(std::vector<std::string> allow, std::vector<std::string> deny, std:
     return *windows;
 }
 
-Instant at(std::string_view text) { return *parse_instant(text); }
+Instant at(std::string_view text) {
+    return *parse_instant(text);
+}
 
 std::string next_change(const Windows& windows, std::string_view after) {
     auto change = windows.next_change(at(after));
@@ -62,7 +64,8 @@ TEST(Windows, follow_the_clocks_of_their_zone) {
 }
 
 TEST(Windows, say_what_is_wrong) {
-    for (const char* text : {"", "Mon", "Mon 20:00", "Mon 25:00-26:00", "Mon 10:00-10:00", "Foo *", "a b c", "2026-12-24/2026-12-23", "2026-12-24/x", "10:60-11:00", "24:00-01:00"})
+    for (const char* text : {"", "Mon", "Mon 20:00", "Mon 25:00-26:00", "Mon 10:00-10:00", "Foo *", "a b c", "2026-12-24/2026-12-23", "2026-12-24/x",
+                             "10:60-11:00", "24:00-01:00"})
         EXPECT_FALSE(parse_window(text)) << text;
     EXPECT_EQ(parse_window("Fri..Mon *")->weekdays, 0b1110001);
     EXPECT_EQ(parse_window("20:00-24:00")->end_minute, 1440);

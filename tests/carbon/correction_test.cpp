@@ -13,7 +13,9 @@ using namespace std::chrono;
 constexpr Instant monday = sys_days(2024y / January / 1);
 constexpr int day_count = 40;
 
-double real(Instant at) { return 300 + 80 * std::sin(double((at - monday) / hours(1)) * 2 * M_PI / 24); }
+double real(Instant at) {
+    return 300 + 80 * std::sin(double((at - monday) / hours(1)) * 2 * M_PI / 24);
+}
 
 StepSeries series_of(Instant from, size_t hour_count, double (*value)(Instant)) {
     std::vector<double> values;

@@ -12,7 +12,9 @@ using namespace std::chrono;
 
 constexpr Instant monday = sys_days(2024y / January / 1);
 
-StepSeries flat(Instant from, size_t hour_count, double value) { return StepSeries(from, hours(1), std::vector(hour_count, value)); }
+StepSeries flat(Instant from, size_t hour_count, double value) {
+    return StepSeries(from, hours(1), std::vector(hour_count, value));
+}
 
 TEST(OutlookMaker, prefers_the_newest_issue_then_an_older_one_then_the_profile) {
     StepSeries measured = flat(monday, 24 * 14, 200);

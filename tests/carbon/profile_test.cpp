@@ -42,7 +42,8 @@ TEST(HourProfile, looks_at_nothing_that_comes_later) {
     StepSeries whole = made_of(14, [](int day, int hour) { return day < 7 ? hour : 1e6; });
     StepSeries half = made_of(7, [](int, int hour) { return double(hour); });
     Instant now = monday + days(7);
-    EXPECT_EQ(HourProfile::learn(whole, now).predict(now, now + days(1)).values(), HourProfile::learn(half, now).predict(now, now + days(1)).values());
+    EXPECT_EQ(HourProfile::learn(whole, now).predict(now, now + days(1)).values(),
+              HourProfile::learn(half, now).predict(now, now + days(1)).values());
 }
 
 TEST(HourProfile, still_knows_when_the_feed_has_been_down_for_months) {

@@ -39,7 +39,9 @@ TEST(Intensity, average_and_marginal_cannot_be_mixed) {
     EXPECT_FALSE((std::is_convertible_v<AverageIntensity, MarginalIntensity>));
 }
 
-TEST(Intensity, converts_pounds_per_mwh) { EXPECT_DOUBLE_EQ(grams_per_kwh_of_pounds_per_mwh(1000), 453.59237); }
+TEST(Intensity, converts_pounds_per_mwh) {
+    EXPECT_DOUBLE_EQ(grams_per_kwh_of_pounds_per_mwh(1000), 453.59237);
+}
 
 }  // namespace
 }  // namespace hyper::carbon

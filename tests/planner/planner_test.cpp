@@ -15,7 +15,9 @@ using std::chrono::minutes;
 
 constexpr Instant start{hours(24 * 365)};
 
-Weights hourly(std::vector<double> values) { return Weights(carbon::StepSeries(start, hours(1), std::move(values))); }
+Weights hourly(std::vector<double> values) {
+    return Weights(carbon::StepSeries(start, hours(1), std::move(values)));
+}
 
 Seconds total(const Plan& plan) {
     Seconds sum{};
@@ -100,7 +102,10 @@ TEST(Planner, spreads_equally_good_starts_by_seed_alone) {
 TEST(Planner, widens_what_is_equally_good) {
     std::set<Instant> starts;
     for (uint64_t seed = 0; seed < 50; seed++)
-        starts.insert(plan({.length = hours(1), .earliest = start, .latest_end = start + hours(4), .equal_within = 0.02, .seed = seed}, hourly({100, 50, 51, 60})).runs[0].from);
+        starts.insert(plan({.length = hours(1), .earliest = start, .latest_end = start + hours(4), .equal_within = 0.02, .seed = seed},
+                           hourly({100, 50, 51, 60}))
+                          .runs[0]
+                          .from);
     EXPECT_GT(starts.size(), 20u);
     EXPECT_GE(*starts.begin(), start + minutes(57)) << "2 % of 100 before the hour";
     EXPECT_LE(*starts.rbegin(), start + minutes(127));
