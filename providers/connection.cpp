@@ -295,7 +295,7 @@ Result<std::vector<RemoteExtent>> ProviderSnapshot::page(Pager pager, const char
     struct State {
         Call call;
         std::shared_ptr<const ProviderSnapshot> snapshot{};
-        std::array<hyper_extent, extents_max> extents;
+        std::array<hyper_extent, extents_max> extents{};
         size_t count = extents_max;
     };
     auto deadline = Clock::now() + Connection::call_limit();
@@ -336,7 +336,7 @@ Result<void> ProviderSnapshot::companions(const std::function<bool(const std::st
     struct State {
         Call call;
         std::shared_ptr<const ProviderSnapshot> snapshot{};
-        std::vector<std::pair<std::string, std::string>> all;
+        std::vector<std::pair<std::string, std::string>> all{};
     };
     auto ask = connection_->module_->table().companions;
     if (ask == nullptr) return {};
