@@ -52,7 +52,7 @@ Result<std::vector<Companion>> store_companions(const VolumePaths& paths, std::s
         if (!is_companion_name(name)) return fail(EINVAL, "{}: \"{}\" is no name of a companion", paths.folder, name);
         if (bytes.size() > companion_bytes_max)
             return fail(EFBIG, "{}: companion {}: {} bytes are too many ({} at most)", paths.folder, name, bytes.size(), companion_bytes_max);
-        if (std::ranges::any_of(companions, [&](const Companion& other) { return other.name == name; }))
+        if (std::ranges::find(companions, name, &Companion::name) != companions.end())
             return fail(EINVAL, "{}: companion {} is there twice", paths.folder, name);
         companions.push_back({name, bytes.size(), sha256({bytes_of_text(bytes)})});
         // Most are what they were in the generation before; one that was damaged since is made good.
