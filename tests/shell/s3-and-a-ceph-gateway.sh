@@ -11,14 +11,6 @@ qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
 put disk.qcow2 a/web01.qcow2
 put disk.raw 'a/web%2002.raw'
 
-refused() {  # KIND TEXT s3_tool-ARGUMENT...
-    local kind=$1 text=$2
-    shift 2
-    if "$s3_tool" "$@" >/dev/null 2>said; then die "$* was not refused"; fi
-    grep -q "^$kind: " said || die "$*: $(cat said)"
-    grep -q -- "$text" said || die "$*: $(cat said)"
-}
-
 claim "objects are read as they are, and listed by folder"
 "$s3_tool" read s3://images/a/web01.qcow2 | cmp - disk.qcow2
 "$s3_tool" read 's3://images/a/web 02.raw' | cmp - disk.raw

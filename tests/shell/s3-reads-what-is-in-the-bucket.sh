@@ -21,14 +21,6 @@ claim "images are listed, and nothing else"
 [ "$("$s3_tool" list s3://images | tr '\n' ' ')" = 'a/web 01.raw web02.qcow2 ' ] || die "list: $("$s3_tool" list s3://images)"
 [ "$("$s3_tool" list s3://images/w)" = web02.qcow2 ] || die "list by a prefix: $("$s3_tool" list s3://images/w)"
 
-refused() {  # KIND TEXT s3_tool-ARGUMENT...
-    local kind=$1 text=$2
-    shift 2
-    if "$s3_tool" "$@" >/dev/null 2>said; then die "$* was not refused"; fi
-    grep -q "^$kind: " said || die "$*: $(cat said)"
-    grep -q -- "$text" said || die "$*: $(cat said)"
-}
-
 claim "a wrong secret and an unknown key are refused, and said"
 AWS_SECRET_ACCESS_KEY=hunter2hunter2 refused 'not allowed' SignatureDoesNotMatch read s3://images/web02.qcow2
 grep -q hunter2 said && die "the secret is in the message"

@@ -5,6 +5,7 @@
 #     serve_moto                 a light server that checks signatures, of the Python package moto, which Debian does not have
 #     serve_radosgw              Ceph's, with its objects in memory
 #     s3 CURL-ARGUMENT... PATH   a signed request to it by curl;  put FILE KEY [BUCKET]  puts an object into a bucket, "images"
+#     refused KIND TEXT ...      $s3_tool with these arguments fails so, and says that
 #     $s3_tool                   the provider and uploads by themselves: see s3_tool.cpp
 s3_tool=$BUILD/tests/providers/s3/s3_tool
 unset AWS_SESSION_TOKEN AWS_PROFILE AWS_SHARED_CREDENTIALS_FILE AWS_DEFAULT_REGION AWS_CA_BUNDLE http_proxy https_proxy
@@ -20,6 +21,14 @@ s3() {
         -H "x-amz-content-sha256: $(sha <"$body")" "${@:1:$#-1}" "$AWS_ENDPOINT_URL$path"
 }
 put() { s3 -X PUT --data-binary "@$1" -H 'Content-Type: application/octet-stream' "/${3:-images}/$2" >/dev/null || die "cannot put $2"; }
+
+refused() {  # KIND TEXT s3_tool-ARGUMENT...
+    local kind=$1 text=$2
+    shift 2
+    if "$s3_tool" "$@" >/dev/null 2>said; then die "$* was not refused"; fi
+    grep -q "^$kind: " said || die "$*: $(cat said)"
+    grep -q -- "$text" said || die "$*: $(cat said)"
+}
 
 serve_s3() {
     if command -v moto_server >/dev/null; then serve_moto; else serve_radosgw; fi

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -16,7 +17,7 @@ namespace {
 // Not whole sectors, and more than is read at once.
 constexpr uint64_t disk_bytes = 5 * MiB + 512;
 
-// Counts what is read of a source, and fails at an offset, if one is set.
+// Counts what is read of a source; fails at an offset, and calls what it was given in the midst of the next read, if either is set.
 class WatchedSource : public Source {
   public:
     explicit WatchedSource(std::shared_ptr<const Source> inner) : inner_(std::move(inner)) {}
@@ -24,10 +25,13 @@ class WatchedSource : public Source {
     Result<void> map(uint64_t offset, uint64_t length, PieceList& out) const override {
         if (offset < bad_offset && offset + length > bad_offset && length <= MiB) return fail(EIO, "it is far away, and does not answer");
         asked_bytes += length;
+        if (length <= MiB)
+            if (auto now = std::exchange(meanwhile, {})) now();
         return inner_->map(offset, length, out);
     }
     mutable std::atomic<uint64_t> asked_bytes = 0;
     uint64_t bad_offset = UINT64_MAX;
+    mutable std::function<void()> meanwhile;
 
   private:
     std::shared_ptr<const Source> inner_;
@@ -83,6 +87,12 @@ TEST_F(HydrateTest, keeps_what_was_written_before) {
     must_write(disk_bytes - 7, 7, 3);
     ASSERT_TRUE(draft_->zero(2 * MiB + 100, 100000, false, false));
     std::fill_n(model_.begin() + 2 * MiB + 100, 100000, std::byte{});
+    ASSERT_TRUE(fill());
+    EXPECT_EQ(read_alone(), model_);
+}
+
+TEST_F(HydrateTest, keeps_what_is_written_between_a_read_and_its_use) {
+    base_->meanwhile = [&] { must_write(8192, 40960, 9); };
     ASSERT_TRUE(fill());
     EXPECT_EQ(read_alone(), model_);
 }
