@@ -52,8 +52,8 @@ class Pipe {
 // Pipes that are empty, to be used again. Bound to one thread.
 class PipePool {
   public:
-    static constexpr int capacity_bytes = 256 << 10;
-    static constexpr size_t pipes_max = 64;
+    static constexpr int capacity_bytes = 512 << 10;
+    static constexpr size_t pipes_max = 32;
 
     Pipe take() {
         if (!idle_.empty()) {

@@ -6,7 +6,7 @@
 // A read is carried out in parts of at most part_bytes, each of which becomes a chunk of its own, so that a large request
 // holds little memory and starts to answer early; a client without structured replies, or with DF, gets it in one.
 // A part is, in this order: a hole, where the source says zeros; pages of a file that are handed from the page cache to
-// the socket (splice), where it is large, in one run and cached; reads in the loop's ring, and fetches of what is far away, which are
+// the socket (spliced.h), where it is large, in few runs and cached; reads in the loop's ring, and fetches of what is far away, which are
 // as many at a time as are asked for, since no thread waits for them; or, where the map would wait for a
 // table, or a unit has to be decompressed, or anything went wrong, one Engine::read() by a worker, which also finds the words.
 //
