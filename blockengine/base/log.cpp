@@ -3,9 +3,12 @@
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
-#include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 #include <syslog.h>
+
+#include <mutex>
+
+#include "blockengine/base/line_budget.h"
 
 namespace hyper {
 
@@ -42,6 +45,14 @@ void log_to_syslog(const char* name) {
 }
 
 void log_line(LogLevel level, std::string_view line) {
+    if (level == LogLevel::warning) {
+        static std::mutex mutex;
+        static LineBudget budget;  // guarded by mutex
+        std::lock_guard lock(mutex);
+        if (!budget.take(std::chrono::steady_clock::now())) return;
+        if (uint64_t left_out = budget.take_left_out(); left_out > 0)
+            logger().warn("{} warnings before this one were left out: no more than {} a second are written", left_out, LineBudget::per_second);
+    }
     logger().log(to_spdlog(level), "{}", line);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log: one line an event on standard error, by spdlog, which is included in log.cpp alone.
-// Thread-safe. Nothing here may be handed a secret.
+// Thread-safe. Nothing here may be handed a secret. Warnings are limited (line_budget.h), since who asks for what fails makes them.
 #pragma once
 
 #include <fmt/format.h>
