@@ -62,35 +62,68 @@ struct RemoteDisk::Attempt {
     std::shared_ptr<Bytes> buffer;
 };
 
-RemoteDisk::RemoteDisk(std::string uri, RemoteWish wish, const RemoteLimits& limits)
-    : uri_(std::move(uri)), name_(shown_uri(uri_)), wish_(std::move(wish)), limits_(limits),
+RemoteDisk::RemoteDisk(std::string uri, std::string disk, RemoteWish wish, const RemoteLimits& limits)
+    : uri_(std::move(uri)), disk_(std::move(disk)), name_(shown_uri(uri_)), wish_(std::move(wish)), limits_(limits),
       breaker_(Breaker::of(endpoint_of(uri_), limits.request)) {}
 
 RemoteDisk::~RemoteDisk() = default;
 
+namespace {
+
+Result<std::shared_ptr<const Connection>> connection_to(const std::string& uri, const RemoteWish& wish) {
+    auto module = TRY(Registry::instance().for_scheme(uri_scheme(uri)));
+    ProviderOptions options = Registry::instance().settings_of(module->name());
+    options.insert(options.end(), wish.options.begin(), wish.options.end());
+    return Connection::open(module, uri, options);
+}
+
+}  // namespace
+
 Result<std::shared_ptr<RemoteDisk>> RemoteDisk::open(const std::string& uri, const RemoteWish& wish, const RemoteLimits& limits) {
-    std::shared_ptr<RemoteDisk> disk(new RemoteDisk(uri, wish, limits));
+    std::shared_ptr<RemoteDisk> disk(new RemoteDisk(uri, "", wish, limits));
     TRY(disk->connect());
     return disk;
 }
 
 Result<void> RemoteDisk::connect() {
-    auto module = TRY(Registry::instance().for_scheme(uri_scheme(uri_)));
-    ProviderOptions options = Registry::instance().settings_of(module->name());
-    options.insert(options.end(), wish_.options.begin(), wish_.options.end());
-    auto connection = TRY(Connection::open(module, uri_, options));
-    if (!connection->disk())
+    auto connection = TRY(connection_to(uri_, wish_));
+    if (disk_.empty() && !connection->disk())
         return fail(EINVAL, "{}: means no single disk (hyperctl provider disks {} lists what is there)", name_, name_);
-    SnapshotWish taken{{*connection->disk()}, wish_.track, {}};
+    if (disk_.empty()) disk_ = *connection->disk();
+    SnapshotWish taken{{disk_}, wish_.track, {}};
     if (!wish_.since.empty()) taken.since = {wish_.since};
-    snapshot_ = TRY(connection->take_snapshot(taken));
-    facts_ = TRY(snapshot_->describe(0));
+    held_ = {TRY(connection->take_snapshot(taken)), 0};
+    facts_ = TRY(held_.snapshot->describe(0));
     return {};
 }
 
-std::shared_ptr<ProviderSnapshot> RemoteDisk::snapshot() const {
+Result<std::vector<std::shared_ptr<RemoteDisk>>> RemoteDisk::open_together(const std::string& uri, const RemoteWish& wish, const SinceOf& since_of,
+                                                                           const RemoteLimits& limits) {
+    auto connection = TRY(connection_to(uri, wish));
+    SnapshotWish taken;
+    taken.track = wish.track;
+    for (const FoundRemoteDisk& found : TRY(connection->list())) {
+        taken.since.push_back(TRY(since_of(found.name)));
+        taken.disks.push_back(found.name);
+    }
+    if (taken.disks.empty()) return fail(ENOENT, "{}: there is no disk", shown_uri(uri));
+    auto snapshot = TRY(connection->take_snapshot(taken));
+    std::vector<std::shared_ptr<RemoteDisk>> disks;
+    for (uint32_t number = 0; number < taken.disks.size(); ++number) {
+        RemoteWish own = wish;
+        own.since = taken.since[number];
+        std::shared_ptr<RemoteDisk> disk(new RemoteDisk(uri, taken.disks[number], std::move(own), limits));
+        disk->name_ += "/" + disk->disk_.substr(disk->disk_.rfind('/') + 1);
+        disk->held_ = {snapshot, number};
+        disk->facts_ = TRY(snapshot->describe(number));
+        disks.push_back(std::move(disk));
+    }
+    return disks;
+}
+
+RemoteDisk::Held RemoteDisk::held() const {
     std::lock_guard lock(mutex_);
-    return snapshot_;
+    return held_;
 }
 
 uint32_t RemoteDisk::request_bytes_min() const { return std::clamp<uint32_t>(facts_.request_bytes_min, 1, request_bytes_most); }
@@ -176,13 +209,13 @@ void RemoteDisk::attempt(const std::shared_ptr<Request>& request) const {
         own->number = ++request->attempts;
         request->under_way = true;
         request->attempt_end = std::min(Clock::now() + limits_.attempt, request->end);
-        own->snapshot = snapshot_;
+        own->snapshot = held_.snapshot;
+        own->read.disk = held_.number;
     }
     own->disk = shared_from_this();
     own->request = request;
     own->buffer = std::make_shared<Bytes>(request->length);
     own->read.size = sizeof own->read;
-    own->read.disk = 0;
     own->read.offset = request->offset;
     own->read.length = request->length;
     own->read.buffer = own->buffer->data();
@@ -264,17 +297,17 @@ void RemoteDisk::finish(const std::shared_ptr<Request>& request, Result<std::sha
 void RemoteDisk::log_in_again(const std::shared_ptr<ProviderSnapshot>& old) const {
     {
         std::lock_guard lock(mutex_);
-        if (snapshot_ != old || std::exchange(logging_in_, true)) return;  // somebody did, or does
+        if (held_.snapshot != old || std::exchange(logging_in_, true)) return;  // somebody did, or does
     }
     Callers::instance().post([self = shared_from_this()] {
-        std::shared_ptr<RemoteDisk> fresh(new RemoteDisk(self->uri_, {self->wish_.options, false, {}}, self->limits_));
+        std::shared_ptr<RemoteDisk> fresh(new RemoteDisk(self->uri_, self->disk_, {self->wish_.options, false, {}}, self->limits_));
         auto connected = fresh->connect();
         bool same = connected && fresh->size_bytes() == self->size_bytes() && !self->identity().empty() && fresh->identity() == self->identity();
         std::vector<std::shared_ptr<Request>> gone;
         {
             std::lock_guard lock(self->mutex_);
             self->logging_in_ = false;
-            if (same) self->snapshot_ = fresh->snapshot_;
+            if (same) self->held_ = fresh->held_;
             if (connected && !same) gone.assign(self->requests_.begin(), self->requests_.end());
         }
         if (!connected) log_warning("{}: log in again: {}", self->name_, connected.error().message);
@@ -286,8 +319,8 @@ void RemoteDisk::log_in_again(const std::shared_ptr<ProviderSnapshot>& old) cons
 
 Remote::Run RemoteDisk::next_data(uint64_t offset, uint64_t end) const {
     constexpr uint64_t asked_bytes_max = 64 * GiB;
-    auto held = snapshot();
-    if (!held->tells_extents()) return {offset, end};
+    Held now = held();
+    if (!now.snapshot->tells_extents()) return {offset, end};
     while (offset < end) {
         std::unique_lock lock(mutex_);
         auto known = std::find_if(known_.begin(), known_.end(),
@@ -295,7 +328,7 @@ Remote::Run RemoteDisk::next_data(uint64_t offset, uint64_t end) const {
         if (known == known_.end()) {
             lock.unlock();
             // A page beyond what is asked for, since who asks goes on from there.
-            auto fresh = held->extents(0, offset, std::min(size_bytes() - offset, std::max(end - offset, asked_bytes_max)));
+            auto fresh = now.snapshot->extents(now.number, offset, std::min(size_bytes() - offset, std::max(end - offset, asked_bytes_max)));
             if (!fresh) {
                 log_warning("{}; taken for data", fresh.error().message);
                 return {offset, end};
@@ -312,12 +345,12 @@ Remote::Run RemoteDisk::next_data(uint64_t offset, uint64_t end) const {
 }
 
 Result<void> RemoteDisk::companions(const std::function<bool(const std::string&, const std::string&)>& found) const {
-    return snapshot()->companions(found);
+    return held().snapshot->companions(found);
 }
 
 class RemoteDisk::Changes : public ChangeMap {
   public:
-    explicit Changes(std::shared_ptr<const RemoteDisk> disk) : disk_(std::move(disk)), snapshot_(disk_->snapshot()) {}
+    explicit Changes(std::shared_ptr<const RemoteDisk> disk) : disk_(std::move(disk)), held_(disk_->held()) {}
     std::string disk() const override { return disk_->facts_.disk_id; }
     std::string change_id() const override { return disk_->facts_.change_id; }
     std::vector<std::string> earlier() const override {
@@ -327,7 +360,7 @@ class RemoteDisk::Changes : public ChangeMap {
         std::vector<ChangedRun> runs;
         if (state.empty() || state != disk_->wish_.since) return std::nullopt;
         for (uint64_t at = 0, size = disk_->size_bytes(); at < size;) {
-            auto page = snapshot_->changed(0, at, size - at);
+            auto page = held_.snapshot->changed(held_.number, at, size - at);
             if (!page) {
                 log_warning("{}; everything is compared", page.error().message);
                 return std::nullopt;
@@ -339,11 +372,11 @@ class RemoteDisk::Changes : public ChangeMap {
         }
         return runs;
     }
-    void kept() const override { snapshot_->keep_mark(); }
+    void kept() const override { held_.snapshot->keep_mark(); }
 
   private:
     std::shared_ptr<const RemoteDisk> disk_;
-    std::shared_ptr<const ProviderSnapshot> snapshot_;
+    const Held held_;
 };
 
 std::shared_ptr<const ChangeMap> RemoteDisk::changes() const {

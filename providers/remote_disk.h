@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,11 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     // EINVAL for a URI that means no single disk.
     static Result<std::shared_ptr<RemoteDisk>> open(const std::string& uri, const RemoteWish& wish = {},
                                                     const RemoteLimits& limits = RemoteLimits::of_process());
+    // All disks of the place that a URI means, at one moment. `since_of` tells the change id that a disk is to be compared with, by its name as the
+    // provider lists it. Errors: as above; ENOENT where there is none; those of `since_of`.
+    using SinceOf = std::function<Result<std::string>(const std::string& disk)>;
+    static Result<std::vector<std::shared_ptr<RemoteDisk>>> open_together(const std::string& uri, const RemoteWish& wish, const SinceOf& since_of,
+                                                                          const RemoteLimits& limits = RemoteLimits::of_process());
     ~RemoteDisk() override;
 
     uint64_t size_bytes() const override { return facts_.size_bytes; }
@@ -53,6 +59,8 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     Run next_data(uint64_t offset, uint64_t end) const override;
 
     const RemoteDiskFacts& facts() const { return facts_; }
+    // As the provider lists it.
+    const std::string& disk() const { return disk_; }
     // nullptr where no mark was left, and nothing was compared with.
     std::shared_ptr<const ChangeMap> changes() const;
     Result<void> companions(const std::function<bool(const std::string& name, const std::string& bytes)>& found) const;
@@ -64,9 +72,15 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     using Clock = Callers::Clock;
     using Requests = std::list<std::shared_ptr<Request>>;
 
-    RemoteDisk(std::string uri, RemoteWish wish, const RemoteLimits& limits);
+    // A snapshot, and which of its disks this is.
+    struct Held {
+        std::shared_ptr<ProviderSnapshot> snapshot;
+        uint32_t number = 0;
+    };
+
+    RemoteDisk(std::string uri, std::string disk, RemoteWish wish, const RemoteLimits& limits);
     Result<void> connect();
-    std::shared_ptr<ProviderSnapshot> snapshot() const;
+    Held held() const;
 
     void begin(const std::shared_ptr<Request>& request) const;
     void attempt(const std::shared_ptr<Request>& request) const;
@@ -78,7 +92,8 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     void watch() const;
     void log_in_again(const std::shared_ptr<ProviderSnapshot>& old) const;
 
-    const std::string uri_, name_;
+    const std::string uri_;
+    std::string disk_, name_;  // disk_: empty until connect() where the URI tells it
     const RemoteWish wish_;
     const RemoteLimits limits_;
     RemoteDiskFacts facts_;
@@ -87,7 +102,7 @@ class RemoteDisk : public Remote, public std::enable_shared_from_this<RemoteDisk
     mutable std::atomic<bool> complained_ = false;  // since a request last succeeded
 
     mutable std::mutex mutex_;
-    mutable std::shared_ptr<ProviderSnapshot> snapshot_;  // guarded by mutex_
+    mutable Held held_;                                   // guarded by mutex_
     mutable Requests requests_;                           // guarded by mutex_; by their end, which is that of their beginning
     mutable bool watched_ = false;                        // guarded by mutex_
     mutable bool logging_in_ = false;                     // guarded by mutex_

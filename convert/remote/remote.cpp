@@ -88,4 +88,15 @@ Result<std::shared_ptr<const Image>> open_remote(Engine& engine, const std::stri
     return open_image(engine, std::move(file), inside);
 }
 
+Result<std::vector<NamedImage>> open_remotes_together(Engine& engine, const std::string& uri, const RemoteWish& wish,
+                                                      const std::function<Result<std::string>(const std::string& disk)>& since_of) {
+    std::vector<NamedImage> images;
+    for (const auto& disk : TRY(RemoteDisk::open_together(uri, wish, since_of))) {
+        if (!disk->facts().format.empty()) return fail(ENOTSUP, "{}: is an image, to be named by itself", disk->name());
+        if (disk->size_bytes() == 0) return fail(EINVAL, "{}: the disk is of no size", disk->name());
+        images.push_back({disk->disk(), std::make_shared<RemoteImage>(open_far(disk, engine.io()), disk)});
+    }
+    return images;
+}
+
 }  // namespace hyper

@@ -84,6 +84,8 @@ Failure Line::connect_failure() const {
     Failure failure = last_failure(("connect to " + server_.shown).c_str());
     if (code == EINVAL || code == ENOTSUP || ::nbd_aio_is_created(nbd_) == 1 || (code == ENOENT && !facts_)) failure.kind = HYPER_BAD_CONFIGURATION;
     if ((code == EACCES || code == EPERM) && !facts_) failure.kind = HYPER_NOT_ALLOWED;
+    // A server of our own has said on standard error what it did not find.
+    if (!server_.command.empty() && !facts_) failure.kind = HYPER_BAD_CONFIGURATION;
     return failure;
 }
 
@@ -211,12 +213,20 @@ bool Line::turn(int timeout_ms) {
     return ::nbd_aio_is_dead(nbd_) != 1 && ::nbd_aio_is_closed(nbd_) != 1;
 }
 
+bool Line::begin_connecting() {
+    if (server_.command.empty()) return ::nbd_aio_connect_uri(nbd_, server_.uri.c_str()) == 0;
+    std::vector<char*> words;
+    for (const std::string& word : server_.command) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
+    return ::nbd_aio_connect_systemd_socket_activation(nbd_, words.data()) == 0;
+}
+
 Outcome<void> Line::connect() {
     nbd_ = ::nbd_create();
     if (nbd_ == nullptr) return tl::unexpected(last_failure("create a handle"));
     bool begun = ::nbd_add_meta_context(nbd_, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0 && ::nbd_set_uri_allow_local_file(nbd_, true) == 0;
     for (const std::string& context : server_.contexts) begun = begun && ::nbd_add_meta_context(nbd_, context.c_str()) == 0;
-    if (!begun || ::nbd_aio_connect_uri(nbd_, server_.uri.c_str()) != 0) return tl::unexpected(connect_failure());
+    if (!begun || !begin_connecting()) return tl::unexpected(connect_failure());
     int64_t limit = now_ns() + connect_limit_ns;
     while (::nbd_aio_is_ready(nbd_) != 1) {
         if (!turn(tick_ms)) return tl::unexpected(connect_failure());

@@ -20,6 +20,7 @@ namespace hyper::nbd {
 struct Server {
     std::string uri, shown;              // with and without what is not to be shown
     std::vector<std::string> contexts;  // to be asked for besides base:allocation
+    std::vector<std::string> command{};  // starts a server of our own for each connection, by systemd's socket activation; none: it is there
 };
 
 struct Facts {
@@ -55,6 +56,7 @@ class Line {
 
     void run();
     provider::Outcome<void> connect();
+    bool begin_connecting();
     bool turn(int timeout_ms);  // false: the connection broke
     void send(Request& request);
     void hang_up(const provider::Failure& failure);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nbd provider: the exports of any NBD server.
+// The nbd provider: the exports of any NBD server, and by one of our own the files of machines that ssh reaches.
 //
 // What changed. A dirty bitmap of the server named X tells what changed since X was begun (so qemu and libvirt name them, and hypernbd its
 // generations). So the change id of a state is the name of the bitmap that begins there: option change-id tells it, since only who began the
@@ -8,6 +8,7 @@
 #include <condition_variable>
 
 #include "providers/nbd/line.h"
+#include "providers/nbd/ssh_server.h"
 
 namespace hyper::nbd {
 
@@ -109,17 +110,31 @@ class Connection : public provider::Connection {
                                                                const provider::Options& options) {
         auto made = std::make_unique<Connection>();
         for (const auto& [key, value] : options) {
-            if (key != "change-id") return failed(HYPER_BAD_CONFIGURATION, "option \"" + key + "\" is not known (change-id is)");
-            made->change_id_ = value;
+            bool for_ssh = key == "ssh-config" || key == "ssh-identity" || key == "ssh-known-hosts";
+            if (key != "change-id" && !for_ssh)
+                return failed(HYPER_BAD_CONFIGURATION, "option \"" + key + "\" is not known (change-id, ssh-config, ssh-identity and ssh-known-hosts are)");
+            if (!for_ssh) made->change_id_ = value;
         }
-        made->server_ = {uri, shown_of(uri), {}};
-        made->name_ = "the export";
+        if (uri.starts_with(ssh_scheme)) {
+            auto server = ssh_server(uri, options);
+            if (!server) return tl::unexpected(server.error());
+            made->server_ = *server;
+            made->name_ = uri.substr(uri.rfind('/') + 1);
+            made->format_ = "auto";
+        } else {
+            made->server_ = {uri, shown_of(uri), {}, {}};
+            made->name_ = "the export";
+        }
         return made;
     }
 
     const std::string& disk() const override { return name_; }
 
     Outcome<void> list(const hyper_call&, const std::function<bool(const provider::FoundDisk&)>& found) override {
+        if (!server_.command.empty()) {
+            found({name_, 0, "a file that is read by ssh", false});
+            return {};
+        }
         nbd_handle* nbd = ::nbd_create();
         if (nbd == nullptr) return failed(HYPER_FATAL, "create a handle");
         struct Visit {
@@ -160,6 +175,7 @@ class Connection : public provider::Connection {
         if (wish.disks.size() != 1) return failed(HYPER_BAD_CONFIGURATION, "an NBD URI means one disk");
         provider::SnapshotDisk disk;
         disk.disk_id = "nbd:" + server_.shown;
+        disk.format = format_;
         disk.change_id = wish.track ? change_id_ : "";
         std::string since = wish.since.empty() ? "" : wish.since[0];
         Server server = server_;
@@ -173,7 +189,7 @@ class Connection : public provider::Connection {
 
   private:
     Server server_;
-    std::string name_, change_id_;
+    std::string name_, change_id_, format_;
 };
 
 }  // namespace
@@ -185,7 +201,7 @@ const hyper_provider* hyper_provider_entry() {
         {.name = "nbd",
          .version = HYPER_VERSION,
          .description = "exports of any NBD server",
-         .schemes = "nbd nbds nbd+unix nbds+unix nbd+vsock nbds+vsock",
-         .options = "change-id"});
+         .schemes = "nbd nbds nbd+unix nbds+unix nbd+vsock nbds+vsock ssh",
+         .options = "change-id ssh-config ssh-identity ssh-known-hosts"});
     return &table;
 }
