@@ -169,7 +169,8 @@ void add_export(CLI::App& app, Command& chosen) {
     command->add_option("-o", options->qemu_options, "subformat=...,cluster_size=... as for qemu-img")
         ->type_name("OPTIONS")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->allow_extra_args(false);
     command->add_option("--profile", options->profile,
                         "what a target wants: aws azure gcp oci openstack alibaba vsphere hyperv");
     command->add_option("--since", options->since,

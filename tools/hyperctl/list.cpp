@@ -67,7 +67,8 @@ void add_list(CLI::App& app, Command& chosen) {
     command->add_option("--allow", options->allowed_dirs, "a folder that images may refer to, besides their own")
         ->type_name("DIR")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->allow_extra_args(false);
     command->add_flag("--json", options->json, "print JSON");
     command->callback([options, &chosen] {
         chosen.run = [options](Engine& engine) -> Result<int> {

@@ -26,11 +26,13 @@ void OperandOptions::add_to(CLI::App& command, bool with_view) {
     command.add_option("-s,--spec", specs_, "work on names of these disks: an image file or a directory of images")
         ->type_name("SPEC")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->allow_extra_args(false);
     command.add_option("--allow", allowed_dirs_, "a folder that images may refer to, besides their own")
         ->type_name("DIR")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->allow_extra_args(false);
     root_.add_to(command);
     add_provider_settings(command);
     if (with_view)

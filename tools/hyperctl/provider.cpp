@@ -134,7 +134,8 @@ void add_provider_settings(CLI::App& command) {
             "an option of a provider: s3.endpoint=https://...")
         ->type_name("NAME.KEY=VALUE")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->allow_extra_args(false);
 }
 
 }  // namespace hyper::ctl

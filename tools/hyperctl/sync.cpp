@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <future>
 
 #include "convert/remote/remote.h"
@@ -7,6 +11,7 @@
 #include "tools/hyperctl/operand.h"
 #include "tools/hyperctl/size.h"
 #include "tools/hyperctl/sync_run.h"
+#include "tools/hyperctl/table.h"
 #include "tools/hyperctl/volume_operand.h"
 
 namespace hyper::ctl {
@@ -16,7 +21,7 @@ namespace {
 struct SyncCommand {
     OperandOptions operands;
     std::string source, volume, limit_rate;
-    bool create = false, full = false, trust = false, progress = false, json = false;
+    bool create = false, full = false, trust = false, progress = false, json = false, all_disks = false;
     unsigned threads = reader_threads(), retries = ReadLimits().retries_max;
     uint64_t limit_requests = 0;
 };
@@ -30,24 +35,15 @@ Result<std::unique_ptr<VolumeWriter>> open_target(Engine& engine, const SyncComm
     return writer;
 }
 
-// What the source is to be compared with, for providers that have to know that when they take a snapshot.
-Result<RemoteWish> remote_wish(Engine& engine, const VolumeOperand& target) {
-    RemoteWish wish;
-    wish.track = true;
-    if (!is_volume(target.folder)) return wish;
+// The change id that a source is to be compared with: some providers have to know it when they take a snapshot. Empty where there is none.
+Result<std::string> newest_change_id(Engine& engine, const VolumeOperand& target) {
+    if (!is_volume(target.folder)) return std::string();
     auto volume = TRY(target.open(engine));
     auto generations = TRY(volume->generations());
-    if (!generations.empty()) wish.since = generations.back().origin.change_id;
-    return wish;
+    return generations.empty() ? std::string() : generations.back().origin.change_id;
 }
 
-Result<int> sync(Engine& engine, SyncCommand& options) {
-    auto target = TRY(options.operands.root().operand(options.volume));
-    if (is_remote(options.source)) options.operands.set_remote(TRY(remote_wish(engine, target)));
-    // Opening a volume to be written is mostly waiting for the disk. None is made before the source is known to be there.
-    auto opened = std::async(options.create ? std::launch::deferred : std::launch::async, [&] { return open_target(engine, options, target); });
-    auto operand = TRY(options.operands.open(engine, options.source));
-    auto source = TRY(sync_source_of(operand));
+Result<SyncOptions> sync_options(const SyncCommand& options) {
     SyncOptions how;
     how.compare_all = options.full;
     how.trust = options.trust;
@@ -55,8 +51,65 @@ Result<int> sync(Engine& engine, SyncCommand& options) {
     how.limits.retries_max = options.retries;
     how.limits.reads_per_second_max = options.limit_requests;
     if (!options.limit_rate.empty()) how.limits.bytes_per_second_max = TRY(parse_size(options.limit_rate));
+    return how;
+}
+
+RemoteWish tracking() {
+    RemoteWish wish;
+    wish.track = true;
+    return wish;
+}
+
+Result<int> sync(Engine& engine, SyncCommand& options) {
+    auto how = TRY(sync_options(options));
+    auto target = TRY(options.operands.root().operand(options.volume));
+    if (is_remote(options.source)) {
+        RemoteWish wish = tracking();
+        wish.since = TRY(newest_change_id(engine, target));
+        options.operands.set_remote(std::move(wish));
+    }
+    // Opening a volume to be written is mostly waiting for the disk. None is made before the source is known to be there.
+    auto opened = std::async(options.create ? std::launch::deferred : std::launch::async, [&] { return open_target(engine, options, target); });
+    auto operand = TRY(options.operands.open(engine, options.source));
+    auto source = TRY(sync_source_of(operand));
     auto writer = TRY(opened.get());
     return run_sync(*writer, source, how, {target.name, options.progress, options.json});
+}
+
+// All disks of a machine, as they were at one moment, each into a volume of the folder. Where one fails the others go on.
+Result<int> sync_together(Engine& engine, SyncCommand& options) {
+    if (!is_remote(options.source)) return fail(EINVAL, "{}: --all-disks is for a provider's machine (as libvirt://DOMAIN)", options.source);
+    auto how = TRY(sync_options(options));
+    // A name of --root is a path beneath its folder of volumes.
+    bool path = options.volume.find('/') != std::string::npos;
+    const std::string folder = path ? options.volume : options.operands.root().volumes_folder() + "/" + options.volume;
+    auto target_of = [&](const std::string& disk) { return options.operands.root().operand(folder + "/" + disk.substr(disk.rfind('/') + 1) + ".volume"); };
+    auto since_of = [&](const std::string& disk) -> Result<std::string> {
+        auto target = TRY(target_of(disk));
+        if (!options.create) TRY(target.must_be_there());
+        return newest_change_id(engine, target);
+    };
+    auto images = TRY(open_remotes_together(engine, options.source, tracking(), since_of));
+    if (options.create) std::filesystem::create_directories(folder);
+    int worst = exit_ok;
+    Json reports = Json::array();
+    for (const NamedImage& disk : images) {
+        auto one = [&]() -> Result<int> {
+            auto target = TRY(target_of(disk.name));
+            auto writer = TRY(open_target(engine, options, target));
+            SyncSource source{disk.image, disk.image->path(), disk.image->changes(), TRY(companions_to_keep(*disk.image))};
+            if (!options.json) fmt::print("{}disk:               {}\n", &disk == &images.front() ? "" : "\n", printable(disk.name));
+            Json report;
+            int status = TRY(run_sync(*writer, source, how, {target.name, options.progress, options.json, &report}));
+            if (!report.is_null()) reports.push_back({{"disk", disk.name}, {"volume", target.folder}, {"report", std::move(report)}});
+            return status;
+        }();
+        if (!one) fmt::print(stderr, "hyperctl: {}\n", one.error().message);
+        worst = std::max(worst, one ? *one : int{exit_error});
+        if (worst == exit_interrupted) break;
+    }
+    if (options.json) print_json(reports);
+    return worst;
 }
 
 }  // namespace
@@ -74,10 +127,11 @@ void add_sync(CLI::App& app, Command& chosen) {
     command->add_option("--limit-rate", options->limit_rate, "read at most so many bytes a second: 50M")->type_name("BYTES");
     command->add_option("--limit-requests", options->limit_requests, "read at most so many times a second")->type_name("N");
     command->add_option("--retries", options->retries, "tries of a read after the first (5)")->type_name("N")->check(CLI::Range(0u, 100u));
+    command->add_flag("--all-disks", options->all_disks, "SOURCE is a machine: all its disks at one moment, into VOLUME/DISK.volume each");
     command->add_flag("-p,--progress", options->progress, "show progress");
     command->add_flag("--json", options->json, "print JSON about what was done");
     command->callback([options, &chosen] {
-        chosen.run = [options](Engine& engine) { return sync(engine, *options); };
+        chosen.run = [options](Engine& engine) { return options->all_disks ? sync_together(engine, *options) : sync(engine, *options); };
     });
 }
 

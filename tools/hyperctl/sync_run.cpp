@@ -75,7 +75,9 @@ Result<int> run_sync(VolumeWriter& writer, const SyncSource& source, SyncOptions
         return exit_interrupted;
     }
     if (!report) return tl::unexpected(report.error());
-    if (shown.json)
+    if (shown.json && shown.collected != nullptr)
+        *shown.collected = json_of_report(*report);
+    else if (shown.json)
         print_json(json_of_report(*report));
     else
         print_text_of(*report);

@@ -10,6 +10,7 @@ namespace hyper::ctl {
 struct SyncShown {
     std::string volume;  // as the user wrote it
     bool progress = false, json = false;
+    Json* collected = nullptr;  // where the JSON goes instead of being printed
 };
 
 // Sets options' planned, done and stop. Gives the exit code; an interrupted sync is one that has said what it kept.
