@@ -52,7 +52,7 @@ TEST(Fleet, places_one_job_as_the_planner_does) {
         std::vector<double> values;
         for (int i = up_to(30) + 1; i > 0; i--) values.push_back(up_to(8) == 0 ? double(NAN) : up_to(12) + 1);
         Fleet fleet = hourly_fleet(values);
-        fleet.steps = uint32_t(24 + up_to(60));
+        fleet.steps = uint32_t(31 + up_to(60));
         FleetJob job;
         job.task = {.length = minutes(1 + up_to(300)),
                     .guard = minutes(up_to(60)),

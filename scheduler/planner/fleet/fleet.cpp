@@ -16,7 +16,10 @@ Result<FleetPlan> plan_fleet(const Fleet& fleet) {
         uint32_t job;
     };
     std::vector<Wanting> wanting;
-    for (uint32_t job : order.jobs()) {
+    for (size_t i = 0; i < order.jobs().size(); i++) {
+        // What the jobs after this one need is far away in memory.
+        if (i + 4 < order.jobs().size()) schedule.expect(order.jobs()[i + 4]);
+        uint32_t job = order.jobs()[i];
         FleetRun run = schedule.seek(job);
         if (double regret = schedule.placer().regret(); regret > 0) wanting.push_back({regret, job});
         schedule.put(job, run);

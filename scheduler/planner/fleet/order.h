@@ -25,6 +25,10 @@ class JobLists {
         return {others_.data() + begin_[job], others_.data() + begin_[job + 1]};
     }
 
+    void expect(uint32_t job) const {
+        if (!begin_.empty()) __builtin_prefetch(&begin_[job]);
+    }
+
   private:
     std::vector<uint32_t> begin_, others_;
 };
@@ -37,6 +41,7 @@ class FleetOrder {
     const std::vector<uint32_t>& jobs() const { return order_; }
     // By when a job must have ended, so that it and all that wait for it can keep their deadlines.
     int64_t until(uint32_t job) const { return until_[job]; }
+    void expect(uint32_t job) const { __builtin_prefetch(&until_[job]), before_.expect(job), behind_.expect(job); }
     std::span<const uint32_t> before(uint32_t job) const { return before_.of(job); }
     std::span<const uint32_t> behind(uint32_t job) const { return behind_.of(job); }
 

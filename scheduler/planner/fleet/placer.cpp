@@ -142,36 +142,29 @@ void Placer::visit_candidates(const Open& open, const Visit& visit) const {
     if (open.last > seen) add(open.last, weight_from(open.last));
 }
 
-double Placer::lightest() const {
-    double best = infinite;
+Placer::Best Placer::lightest() const {
+    Best best{infinite, infinite, 0};
+    // A candidate that does not count is the rule: so the comparison is foreseen, and no step waits for the one before.
+    auto consider = [&](double weight, int64_t start) {
+        if (weight >= best.second) return;
+        if (weight < best.weight)
+            best = {weight, best.weight, start};
+        else
+            best.second = weight;
+    };
+    int64_t step = frame_.step();
     for (const Open& open : open_) {
         if (open.first > open.last) continue;
-        best = std::min({best, weight_from(open.first), weight_from(open.last)});
-        for (int64_t i = open.begin_lo; i <= open.begin_hi; i++) best = std::min(best, begin_[i]);
-        for (int64_t i = open.within_lo; i <= open.within_hi; i++) best = std::min(best, within_[i]);
+        if (open.first != open.begin_lo * step) consider(weight_from(open.first), open.first);
+        for (int64_t i = open.begin_lo; i <= open.begin_hi; i++) consider(begin_[i], i * step);
+        for (int64_t i = open.within_lo; i <= open.within_hi; i++) consider(within_[i], i * step + step - rest_);
+        if (open.last != open.begin_hi * step && open.last != open.first) consider(weight_from(open.last), open.last);
     }
     return best;
 }
 
 // One of the moments at which starting weighs at most `good`, by the seed: of the candidates, and of all between two neighbours that do.
 int64_t Placer::pick(double good) {
-    int64_t found = -1;
-    bool several = false;
-    auto note = [&](int64_t start) {
-        several = several || (found >= 0 && found != start);
-        found = start;
-    };
-    int64_t step = frame_.step();
-    for (const Open& open : open_) {
-        if (open.first > open.last) continue;
-        if (weight_from(open.first) <= good) note(open.first);
-        for (int64_t i = open.begin_lo; i <= open.begin_hi; i++)
-            if (begin_[i] <= good) note(i * step);
-        for (int64_t i = open.within_lo; i <= open.within_hi; i++)
-            if (within_[i] <= good) note(i * step + step - rest_);
-        if (weight_from(open.last) <= good) note(open.last);
-    }
-    if (!several) return found;
     moments_.clear();  // both ends good
     for (const Open& open : open_) {
         if (open.first > open.last) continue;
@@ -196,11 +189,11 @@ int64_t Placer::pick(double good) {
 
 std::optional<FleetRun> Placer::choose() {
     const Task& task = job_->task;
-    double best = lightest();
+    auto [best, second, start] = lightest();
     bool now_fits = !open_.empty() && open_[0].first == bounds_.from && open_[0].first <= open_[0].last;
-    if (task.interruptible && choose_pieces()) {
+    if (task.interruptible && choose_pieces(false)) {
         double gain_min = std::max(rounding(now_), task.gain_min * std::abs(now_));
-        if (pieces_weight_ < best - (best < infinite ? rounding(best) : 0) && !(now_fits && pieces_weight_ >= now_ - gain_min)) return in_pieces();
+        if (pieces_weight_ < best - (best < infinite ? rounding(best) : 0) && !(now_fits && pieces_weight_ >= now_ - gain_min)) return in_pieces(Reason::lightest);
     }
     pieces_.clear();
     if (best == infinite) return std::nullopt;
@@ -208,11 +201,10 @@ std::optional<FleetRun> Placer::choose() {
     if (now_fits && best >= now_ - task.gain_min * std::abs(now_)) return at(bounds_.from, Reason::gain_too_small);
     double good = best + std::max(rounding(best), task.equal_within * std::abs(now_fits ? now_ : best));
     if (now_fits) good = std::min(good, now_ - rounding(now_));
-    return at(pick(std::max(good, best)), Reason::lightest);
+    return at(second <= good ? pick(good) : start, Reason::lightest);
 }
 
-// The lightest parts of steps that are open; false if they do not suffice.
-bool Placer::choose_pieces() {
+bool Placer::choose_pieces(bool count_excess) {
     int64_t step = frame_.step();
     auto part_count = ptrdiff_t(length_ / step + 1);
     slots_.clear();
@@ -220,11 +212,13 @@ bool Placer::choose_pieces() {
         for (int64_t from = open.span.from; from < open.span.until;) {
             int64_t until = std::min(open.span.until, (from / step + 1) * step);
             uint64_t tie = mix(job_->task.seed ^ mix(uint64_t(frame_.instant(from).time_since_epoch().count())));
-            slots_.push_back({from, until, (sum_until(until) - sum_until(from)) / double(until - from), tie});
+            int64_t excess = count_excess ? limits_.excess(*job_, {from / step, from / step}) : 0;
+            slots_.push_back({from, until, excess, (sum_until(until) - sum_until(from)) / double(until - from), tie});
             part_count += until - from < step;
             from = until;
         }
     auto lighter = [](const Slot& a, const Slot& b) {
+        if (a.excess != b.excess) return a.excess < b.excess;
         return a.per_second != b.per_second ? a.per_second < b.per_second : a.tie != b.tie ? a.tie < b.tie : a.from < b.from;
     };
     // That many are enough, if all are.
@@ -249,10 +243,10 @@ bool Placer::choose_pieces() {
     return true;
 }
 
-FleetRun Placer::in_pieces() const {
+FleetRun Placer::in_pieces(Reason reason) const {
     FleetRun made{{pieces_.front().from, pieces_.back().until}, pieces_weight_, now_};
     made.piece_count = pieces_.size() > 1 ? uint32_t(pieces_.size()) : 0;
-    made.reason = Reason::lightest;
+    made.reason = reason;
     return made;
 }
 
@@ -308,6 +302,10 @@ std::optional<FleetRun> Placer::first_open(Reason reason) {
 // The deadline can only be kept by breaking something else: limits, or else windows, or else both.
 FleetRun Placer::forced() {
     regret_ = infinite;
+    if (job_->task.interruptible) {
+        find_open({.limits = false});
+        if (choose_pieces(true)) return in_pieces(Reason::no_capacity);
+    }
     find_open({.limits = false, .known = false});
     if (auto made = least_crowded()) return *made;
     regret_ = 0;

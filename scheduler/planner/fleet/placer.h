@@ -41,6 +41,7 @@ class Placer {
     };
     struct Slot {
         int64_t from, until;
+        int64_t excess;
         double per_second;
         uint64_t tie;
     };
@@ -53,9 +54,15 @@ class Placer {
     void push_open(int64_t from, int64_t until);
     // What the rules say where `open_` is what is free; nothing where it has no room.
     std::optional<FleetRun> choose();
-    bool choose_pieces();
-    FleetRun in_pieces() const;
-    double lightest() const;
+    // The pieces that go over limits by the least, and then are lightest; false if there are too few. Limits that `open_` obeys need no count.
+    bool choose_pieces(bool count_excess);
+    FleetRun in_pieces(Reason reason) const;
+    // The lightest candidate of `open_`, and what the next one weighs; infinite if there is none.
+    struct Best {
+        double weight, second;
+        int64_t start;
+    };
+    Best lightest() const;
     int64_t pick(double good);
     template <class Visit>
     void visit_candidates(const Open& open, const Visit& visit) const;

@@ -17,7 +17,7 @@
 namespace hyper::scheduler {
 namespace {
 
-constexpr uint64_t attempts_max = 60'000;
+constexpr uint64_t attempts_max = 30'000;
 constexpr int chain_max = 3;
 
 // Of one run, or of several.
@@ -56,6 +56,8 @@ class Repair {
 
     void chains() {
         attempts_end_ = schedule_.placer().attempts() + attempts_max;
+        for (size_t i = 0; i < wanting_.size() && schedule_.placer().attempts() < attempts_end_; i++)
+            if (schedule_.run(wanting_[i]).reason == Reason::no_capacity && !try_again(wanting_[i], 1)) make_way(wanting_[i]);
         for (int length = 1; length <= chain_max; length++) {
             bool better = true;
             for (round_ = 0; better && round_ < 16; round_++) {
@@ -67,12 +69,15 @@ class Repair {
         }
     }
 
-    // No job is left over a limit, or heavier than running at once, where there is room for it now.
+    // No job is left over a limit, or heavier than running at once, where there is room for it now. That can only be one that was kept from a
+    // better place, or one that waits for another that has moved.
     void settle() {
+        for (uint32_t job : order_.jobs())
+            if (!listed_[job] && !order_.before(job).empty()) wanting_.push_back(job);
         bool moved = true;
         while (moved) {
             moved = false;
-            for (uint32_t job : order_.jobs()) {
+            for (uint32_t job : wanting_) {
                 if (!order_.before(job).empty()) schedule_.renew_weight_now(job);
                 const FleetRun& run = schedule_.run(job);
                 if (run.weight > run.weight_now || run.reason == Reason::no_capacity) moved = try_again(job, 0) || moved;
@@ -110,8 +115,7 @@ class Repair {
             if (cost_of(mine).better_than(cost_of(alone))) {
                 schedule_.put(job, mine);
                 if (insert(other, length - 1, allowed + cost_of(was) - cost_of(mine))) {
-                    if (!listed_[other]) wanting_.push_back(other);
-                    listed_[other] = true;
+                    list(other);
                     return true;
                 }
                 schedule_.take_back(job);
@@ -119,6 +123,42 @@ class Repair {
             schedule_.restore(other, was);
         }
         return false;
+    }
+
+    // Moves others out of the steps in which a job goes over a limit, one after the other, as far as they find room elsewhere.
+    void make_way(uint32_t job) {
+        auto rows = schedule_.limits().rows(fleet_.jobs[job]);
+        for (uint32_t row : {rows.source, rows.target, rows.global}) {
+            StepRange over = steps_where(schedule_.pieces_of(job), [&](int64_t step) { return schedule_.limits().over(row, step); });
+            if (over.first > over.last) continue;
+            Others others;
+            size_t count = find_in(job, row, over, others);
+            for (size_t i = 0; i < count; i++) {
+                FleetRun was = schedule_.remove(others[i]);
+                FleetRun elsewhere = schedule_.seek(others[i]);
+                if (elsewhere.reason == Reason::no_capacity || elsewhere.reason == Reason::no_window)
+                    schedule_.restore(others[i], was);
+                else
+                    schedule_.put(others[i], elsewhere), list(others[i]);
+            }
+        }
+        try_again(job, 0);
+    }
+
+    void list(uint32_t job) {
+        if (!listed_[job]) wanting_.push_back(job);
+        listed_[job] = true;
+    }
+
+    // From the first step of some pieces of which `is_so` holds to the last.
+    template <class IsSo>
+    StepRange steps_where(std::span<const TimeRange> pieces, const IsSo& is_so) const {
+        StepRange found{INT64_MAX, -1};
+        schedule_.visit_steps(pieces, [&](StepRange steps) {
+            for (int64_t i = steps.first; i <= steps.last; i++)
+                if (is_so(i)) found = {std::min(found.first, i), i};
+        });
+        return found;
     }
 
     // Some of the jobs that are in full steps that the job wishes for, or that it could use at all.
@@ -131,25 +171,34 @@ class Repair {
         if (wished) wanted = wished->piece_count ? schedule_.placer().pieces() : std::span<const TimeRange>(&wished->run, 1);
         auto rows = schedule_.limits().rows(mine);
         for (uint32_t row : {rows.source, rows.target, rows.global}) {
-            StepRange full{INT64_MAX, -1};  // from the first full one to the last
-            schedule_.visit_steps(wanted, [&](StepRange steps) {
-                for (int64_t i = steps.first; i <= steps.last; i++)
-                    if (schedule_.limits().full(row, i)) full = {std::min(full.first, i), i};
-            });
-            if (full.first > full.last) continue;
-            if (row == rows.source) return collect(job, row, full, at_source_.of(mine.source), others);
-            if (row == rows.target) return collect(job, row, full, at_target_.of(mine.target), others);
-            return collect(job, row, full, order_.jobs(), others);
+            StepRange full = steps_where(wanted, [&](int64_t step) { return schedule_.limits().full(row, step); });
+            if (full.first <= full.last) return find_in(job, row, full, others);
         }
         return 0;
     }
 
-    size_t collect(uint32_t job, uint32_t row, StepRange full, std::span<const uint32_t> among, Others& others) const {
-        size_t count = 0;
-        size_t begin = mix(fleet_.jobs[job].task.seed + job + round_) % among.size();
-        for (size_t i = 0; i < std::min<size_t>(among.size(), 1024) && count < others.size(); i++) {
-            uint32_t other = among[(begin + i) % among.size()];
-            if (other == job || !schedule_.is_placed(other) || is_late(other) || related(job, other)) continue;
+    // Some of those that count in a row of the job's and are in full steps of these.
+    size_t find_in(uint32_t job, uint32_t row, StepRange full, Others& others) const {
+        const FleetJob& mine = fleet_.jobs[job];
+        auto rows = schedule_.limits().rows(mine);
+        auto among = [&](std::span<const uint32_t> jobs) {
+            return collect(job, row, full, jobs.size(), [&](size_t i) { return jobs[i]; }, others);
+        };
+        if (row == rows.source) return among(at_source_.of(mine.source));
+        if (row == rows.target) return among(at_target_.of(mine.target));
+        return collect(job, row, full, fleet_.jobs.size(), [](size_t i) { return uint32_t(i); }, others);
+    }
+
+    // From a place on that differs by job and round.
+    template <class JobAt>
+    size_t collect(uint32_t job, uint32_t row, StepRange full, size_t among, const JobAt& job_at, Others& others) const {
+        constexpr size_t looked_at_max = 512;
+        Instant from = frame_.instant(full.first * frame_.step()), until = frame_.instant((full.last + 1) * frame_.step());
+        size_t count = 0, begin = mix(fleet_.jobs[job].task.seed + job + round_) % among;
+        for (size_t i = 0; i < std::min(among, looked_at_max) && count < others.size(); i++) {
+            uint32_t other = job_at(begin + i < among ? begin + i : begin + i - among);
+            const FleetRun& run = schedule_.run(other);
+            if (run.run.from >= until || run.run.until <= from || other == job || is_late(other) || related(job, other)) continue;
             bool there = false;
             schedule_.visit_steps(schedule_.pieces_of(other), [&](StepRange steps) {
                 for (int64_t step = std::max(steps.first, full.first); step <= std::min(steps.last, full.last); step++)

@@ -38,9 +38,12 @@ void RunLimits::count(uint32_t source, uint32_t target, StepRange steps, int by)
 
 bool RunLimits::fits(const FleetJob& job, StepRange steps) const {
     Rows of = rows(job);
-    for (uint32_t row : {of.global, of.source, of.target})
+    for (uint32_t row : {of.global, of.source, of.target}) {
+        if (row == none) continue;
+        const uint64_t* bits = &full_[row * frame_.words()];
         for (int64_t i = steps.first; i <= steps.last; i++)
-            if (full(row, i)) return false;
+            if (bits[i / 64] >> (i % 64) & 1) return false;
+    }
     return true;
 }
 

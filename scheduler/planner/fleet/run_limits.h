@@ -26,7 +26,10 @@ class RunLimits {
         uint32_t global = none, source = none, target = none;
     };
     Rows rows(const FleetJob& job) const { return {global_, source_rows_[job.source], target_rows_[job.target]}; }
-    bool full(uint32_t row, int64_t step) const { return row != none && free_[size_t(row) * steps_ + size_t(step)] <= 0; }
+    bool full(uint32_t row, int64_t step) const {
+        return row != none && full_[row * frame_.words() + size_t(step) / 64] >> (step % 64) & 1;
+    }
+    bool over(uint32_t row, int64_t step) const { return row != none && free_[row * steps_ + size_t(step)] < 0; }
 
   private:
     void count(uint32_t source, uint32_t target, StepRange steps, int by);

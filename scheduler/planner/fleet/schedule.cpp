@@ -21,6 +21,12 @@ Span Schedule::bounds(uint32_t job) const {
     return bounds;
 }
 
+void Schedule::expect(uint32_t job) const {
+    auto begin = reinterpret_cast<const char*>(&fleet_.jobs[job]);
+    __builtin_prefetch(begin), __builtin_prefetch(begin + sizeof(FleetJob) - 1), __builtin_prefetch(&plan_.runs[job]);
+    order_.expect(job);
+}
+
 void Schedule::put(uint32_t job, const FleetRun& run) {
     assert(!is_placed(job));
     FleetRun& mine = plan_.runs[job] = run;

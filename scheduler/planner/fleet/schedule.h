@@ -13,6 +13,8 @@ class Schedule {
 
     // Between the ends of those that the job waits for and the starts of those that wait for it, as far as they are placed.
     Span bounds(uint32_t job) const;
+    // Fetches what is known of a job that is placed soon.
+    void expect(uint32_t job) const;
     // Where the job runs best now. It is not placed.
     FleetRun seek(uint32_t job) { return placer_.place(job, bounds(job)); }
     // Places it where seek() has just said.
