@@ -60,7 +60,7 @@ class Repair {
             if (schedule_.run(wanting_[i]).reason == Reason::no_capacity && !try_again(wanting_[i], 1)) make_way(wanting_[i]);
         for (int length = 1; length <= chain_max; length++) {
             bool better = true;
-            for (round_ = 0; better && round_ < 16; round_++) {
+            for (round_ = 0; (better || round_ < 6) && round_ < 16; round_++) {
                 better = false;
                 // Jobs that moved on for another join the list meanwhile.
                 for (size_t i = 0; i < wanting_.size() && schedule_.placer().attempts() < attempts_end_; i++)
@@ -163,14 +163,15 @@ class Repair {
 
     // Some of the jobs that are in full steps that the job wishes for, or that it could use at all.
     size_t find_others(uint32_t job, bool any_step, Others& others) {
-        const FleetJob& mine = fleet_.jobs[job];
         Span bounds = schedule_.bounds(job);
         TimeRange whole{frame_.instant(bounds.from), frame_.instant(bounds.until)};
         std::span<const TimeRange> wanted(&whole, 1);
         auto wished = any_step ? std::nullopt : schedule_.placer().wish(job, bounds);
         if (wished) wanted = wished->piece_count ? schedule_.placer().pieces() : std::span<const TimeRange>(&wished->run, 1);
-        auto rows = schedule_.limits().rows(mine);
-        for (uint32_t row : {rows.source, rows.target, rows.global}) {
+        auto rows = schedule_.limits().rows(fleet_.jobs[job]);
+        std::array order{rows.source, rows.target, rows.global};
+        if (any_step) std::rotate(order.begin(), order.begin() + round_ / 2 % 3, order.end());
+        for (uint32_t row : order) {
             StepRange full = steps_where(wanted, [&](int64_t step) { return schedule_.limits().full(row, step); });
             if (full.first <= full.last) return find_in(job, row, full, others);
         }
