@@ -30,6 +30,23 @@ void operator delete(void* made, size_t) noexcept {
     operator delete(made);
 }
 
+// The library's own of these call those above, a sanitizer's do not.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+    return operator new(size);
+}
+
+void* operator new[](size_t size) {
+    return operator new(size);
+}
+
+void operator delete[](void* made) noexcept {
+    operator delete(made);
+}
+
+void operator delete[](void* made, size_t) noexcept {
+    operator delete(made);
+}
+
 namespace hyper::figures {
 
 void count_from_here() {

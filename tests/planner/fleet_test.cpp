@@ -194,6 +194,18 @@ TEST(Fleet, interrupts_jobs_around_others) {
     EXPECT_DOUBLE_EQ(plan.runs[0].weight, 2);
 }
 
+TEST(Fleet, counts_pieces_that_meet_in_a_step_once) {
+    Fleet fleet = hourly_fleet({1, 9, 9});
+    fleet.source_runs_max = {2};
+    fleet.windows = {{{hour(0), hour(0.25)}, {hour(0.5), hour(0.75)}}};
+    fleet.jobs = {job_of(1, 0, 1), job_of(1, 0, 3), job_of(1, 2, 3)};
+    fleet.jobs[0].task.length = minutes(30), fleet.jobs[0].task.interruptible = true, fleet.jobs[0].windows = 0;
+    fleet.dependencies = {{1, 0}};
+    FleetPlan plan = plan_of(fleet);
+    EXPECT_EQ(plan.pieces_of(0).size(), 2u);
+    EXPECT_EQ(plan.runs[1].run.from, hour(0.75)) << "in the same step as both pieces";
+}
+
 TEST(Fleet, starts_a_job_when_what_it_waits_for_has_ended) {
     Fleet fleet = hourly_fleet({1, 2, 9, 3, 9, 9});
     fleet.jobs = {job_of(1, 0, 6, "dump"), job_of(2, 0, 6, "copy")};
@@ -204,8 +216,8 @@ TEST(Fleet, starts_a_job_when_what_it_waits_for_has_ended) {
 }
 
 TEST(Fleet, hurries_a_job_for_those_that_wait_for_it) {
-    // On its own the first would wait for hour 5; the last must have ended by 5, in a window that closes at 4.
-    Fleet fleet = hourly_fleet({9, 8, 9, 9, 9, 1, 9});
+    // On its own the first would wait for hour 5. The last must have ended by 5, in a window that closes at 4.
+    Fleet fleet = hourly_fleet({9, 8, 5, 9, 9, 1, 9});
     fleet.windows = {{{hour(0), hour(4)}}};
     fleet.jobs = {job_of(1, 0, 7, "a"), job_of(1, 0, 7, "b"), job_of(1, 0, 5, "c")};
     fleet.jobs[2].windows = 0;
