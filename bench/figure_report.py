@@ -33,7 +33,8 @@ def report(title, made_by, program, titles, notes, output):
     out = [f"# {title}", "", f"{datetime.date.today()}, {machine()}.", "", f"Made by `{made_by}`", ""]
     for figure in sorted({row[0] for row in rows}):
         out += [f"## {titles[figure]}", "", notes[figure], "", "| | expected | got | rule | as expected |", "| --- | ---: | ---: | --- | --- |"]
-        out += ["| " + " | ".join([name, expected, got, rule, passed if rule else ""]) + " |" for number, name, expected, got, rule, passed in rows if number == figure]
+        for _, name, expected, got, rule, passed in (row for row in rows if row[0] == figure):
+            out.append("| " + " | ".join([name, expected, got, rule, passed if rule else ""]) + " |")
         out.append("")
     with open(output, "w") as file:
         file.write("\n".join(out))
