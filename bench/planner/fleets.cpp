@@ -64,7 +64,7 @@ LargeFleet large_fleet(size_t jobs, std::vector<carbon::StepSeries> zones, uint6
     auto prices = synthetic_prices(zones, draw);
     for (size_t i = 0; i < zones.size(); i++) made.places.push_back({zones[i], prices[i]});
     made.worths = {{1, 0}, {1, 500}, {1, 2000}, {0, 1}};
-    made.allow = {{}, {"20:00-06:00"}, {"Mon..Fri 18:00-08:00", "Sat,Sun *"}, {"22:30-05:30"}, {"Mon..Sun 00:00-12:00"}, {"18:00-24:00", "00:00-07:15"}};
+    made.allow = {{}, {"20:00-06:00"}, {"Mon..Fri 18:00-08:00", "Sat,Sun *"}, {"22:30-05:30"}, {"00:00-12:00"}, {"18:00-24:00", "00:00-07:15"}};
     made.deny = {{"12:00-13:00"}, {}, {"Sun 03:00-04:00"}, {"Wed *"}, {}, {"02:00-02:30"}};
     Fleet& fleet = made.fleet;
     fleet.start = zones[0].start();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <random>
@@ -126,12 +127,15 @@ class Check {
     bool in_window(uint32_t job, const TimeRange& piece) const {
         if (fleet_.jobs[job].windows == always_open) return true;
         const auto& windows = fleet_.windows[fleet_.jobs[job].windows];
-        return std::any_of(windows.begin(), windows.end(), [&](const TimeRange& open) { return open.from <= piece.from && piece.until <= open.until; });
+        return std::any_of(windows.begin(), windows.end(),
+                           [&](const TimeRange& open) { return open.from <= piece.from && piece.until <= open.until; });
     }
     bool in_window(uint32_t job, Instant at) const { return in_window(job, TimeRange{at, at + task(job).length}); }
 
     // Rows of limits: 0 in all, then sources, then targets.
-    std::array<size_t, 3> rows_of(uint32_t source, uint32_t target) const { return {0, 1 + source, 1 + fleet_.source_runs_max.size() + target}; }
+    std::array<size_t, 3> rows_of(uint32_t source, uint32_t target) const {
+        return {0, 1 + source, 1 + fleet_.source_runs_max.size() + target};
+    }
     uint32_t limit_of(size_t row) const {
         if (row == 0) return fleet_.runs_max;
         row--;

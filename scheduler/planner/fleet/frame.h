@@ -2,6 +2,8 @@
 // A fleet's times as seconds since its start, its steps as bits, and its weights as sums by step. Immutable, so thread-safe.
 #pragma once
 
+#include <algorithm>
+
 #include "scheduler/planner/fleet/fleet.h"
 
 namespace hyper::scheduler {

@@ -193,7 +193,8 @@ std::optional<FleetRun> Placer::choose() {
     bool now_fits = !open_.empty() && open_[0].first == bounds_.from && open_[0].first <= open_[0].last;
     if (task.interruptible && choose_pieces(false)) {
         double gain_min = std::max(rounding(now_), task.gain_min * std::abs(now_));
-        if (pieces_weight_ < best - (best < infinite ? rounding(best) : 0) && !(now_fits && pieces_weight_ >= now_ - gain_min)) return in_pieces(Reason::lightest);
+        bool lighter = pieces_weight_ < best - (best < infinite ? rounding(best) : 0);
+        if (lighter && !(now_fits && pieces_weight_ >= now_ - gain_min)) return in_pieces(Reason::lightest);
     }
     pieces_.clear();
     if (best == infinite) return std::nullopt;

@@ -2,6 +2,8 @@
 // A fleet's plan in the making: who runs when, and what the limits have left. Bound to one thread.
 #pragma once
 
+#include <algorithm>
+
 #include "scheduler/planner/fleet/order.h"
 #include "scheduler/planner/fleet/placer.h"
 
