@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // carbon-figures DATA [FIGURE...]: replays published traces through the planner. bench/carbon-figures calls it.
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
@@ -9,14 +8,6 @@
 
 namespace hyper::figures {
 namespace {
-
-bool all_passed = true;
-
-void line(int figure, const std::string& name, const std::string& expected, double got, const std::string& rule, bool pass) {
-    all_passed = all_passed && pass;
-    fmt::print("{}\t{}\t{}\t{:.6g}\t{}\t{}\n", figure, name, expected, got, rule, pass ? "yes" : "NO");
-    std::fflush(stdout);
-}
 
 int run(int argc, char** argv) {
     std::set<int> wanted;
@@ -34,23 +25,10 @@ int run(int argc, char** argv) {
             return 2;
         }
     }
-    return all_passed ? 0 : 1;
+    return all_passed() ? 0 : 1;
 }
 
 }  // namespace
-
-void compare(int figure, const std::string& name, double expected, double got, double tolerance) {
-    line(figure, name, fmt::format("{:.6g}", expected), got, fmt::format("within {:g}", tolerance), std::abs(got - expected) <= tolerance);
-}
-
-void at_least(int figure, const std::string& name, double bar, double got) {
-    line(figure, name, fmt::format("{:g}", bar), got, "at least", got >= bar);
-}
-
-void tell(int figure, const std::string& name, double got) {
-    line(figure, name, "", got, "", true);
-}
-
 }  // namespace hyper::figures
 
 int main(int argc, char** argv) {

@@ -78,10 +78,10 @@ Result<Windows> Windows::parse(std::span<const std::string> allow, std::span<con
     return windows;
 }
 
-std::optional<Windows::Stretch> Windows::on_day(const Window& window, local_days day) const {
+std::optional<TimeRange> Windows::on_day(const Window& window, local_days day) const {
     if (window.first_day && (day < *window.first_day || day > *window.last_day)) return std::nullopt;
     if (!(window.weekdays >> (weekday(day).iso_encoding() - 1) & 1)) return std::nullopt;
-    return Stretch{zone_.instant(day + minutes(window.begin_minute)), zone_.instant(day + minutes(window.end_minute))};
+    return TimeRange{zone_.instant(day + minutes(window.begin_minute)), zone_.instant(day + minutes(window.end_minute))};
 }
 
 bool Windows::covered(const std::vector<Window>& windows, Instant instant) const {
@@ -124,6 +124,40 @@ std::optional<Instant> Windows::next_change(Instant after, days look_ahead) cons
 std::optional<Instant> Windows::next_open(Instant from) const {
     if (open(from)) return from;
     return next_change(from);
+}
+
+// All of the windows that touch [from, until), joined where they meet.
+std::vector<TimeRange> Windows::stretches(const std::vector<Window>& windows, Instant from, Instant until) const {
+    std::vector<TimeRange> all, joined;
+    local_days first = floor<days>(zone_.period(from).local(from)), last = floor<days>(zone_.period(until).local(until));
+    for (const Window& window : windows)
+        for (local_days day = first - days(1); day <= last + days(1); day += days(1))
+            if (auto stretch = on_day(window, day); stretch && stretch->from < until && stretch->until > from && stretch->from < stretch->until)
+                all.push_back({std::max(from, stretch->from), std::min(until, stretch->until)});
+    std::sort(all.begin(), all.end(), [](const TimeRange& a, const TimeRange& b) { return a.from < b.from; });
+    for (const TimeRange& stretch : all) {
+        if (!joined.empty() && stretch.from <= joined.back().until)
+            joined.back().until = std::max(joined.back().until, stretch.until);
+        else
+            joined.push_back(stretch);
+    }
+    return joined;
+}
+
+std::vector<TimeRange> Windows::open_times(Instant from, Instant until) const {
+    if (from >= until) return {};
+    auto allowed = allow_.empty() ? std::vector<TimeRange>{{from, until}} : stretches(allow_, from, until);
+    auto denied = stretches(deny_, from, until);
+    std::vector<TimeRange> open;
+    for (TimeRange rest : allowed) {
+        for (const TimeRange& no : denied) {
+            if (no.until <= rest.from || no.from >= rest.until) continue;
+            if (no.from > rest.from) open.push_back({rest.from, no.from});
+            rest.from = std::min(no.until, rest.until);
+        }
+        if (rest.from < rest.until) open.push_back(rest);
+    }
+    return open;
 }
 
 }  // namespace hyper::scheduler

@@ -39,12 +39,12 @@ class Windows {
     std::optional<Instant> next_change(Instant after, std::chrono::days look_ahead = std::chrono::days(400)) const;
     // The first moment from `from` on at which it is open.
     std::optional<Instant> next_open(Instant from) const;
+    // All of [from, until) in which it is open, in order and apart: made once for a policy, for what asks often.
+    std::vector<TimeRange> open_times(Instant from, Instant until) const;
 
   private:
-    struct Stretch {
-        Instant from, until;
-    };
-    std::optional<Stretch> on_day(const Window& window, std::chrono::local_days day) const;
+    std::vector<TimeRange> stretches(const std::vector<Window>& windows, Instant from, Instant until) const;
+    std::optional<TimeRange> on_day(const Window& window, std::chrono::local_days day) const;
     bool covered(const std::vector<Window>& windows, Instant instant) const;
 
     TimeZone zone_;

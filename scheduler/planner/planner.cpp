@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "scheduler/planner/rounding.h"
 #include "scheduler/planner/seed.h"
 
 namespace hyper::scheduler {
@@ -19,11 +20,6 @@ struct Candidate {
 
 double weight_or_nan(const Weights& weights, Instant from, Instant until) {
     return weights.known(from, until) ? weights.of(from, until) : std::numeric_limits<double>::quiet_NaN();
-}
-
-// Sums of the same numbers in another order differ in the last bits.
-double rounding(double weight) {
-    return std::abs(weight) * 1e-12;
 }
 
 // All starts in [earliest, last] at which the run's start or end meets a boundary, with both ends of the window.
@@ -169,6 +165,8 @@ const char* reason_text(Reason reason) {
             return "nothing is known about later";
         case Reason::no_capacity:
             return "nothing is free before the deadline";
+        case Reason::no_window:
+            return "no window before the deadline is long enough";
     }
     return "";
 }
@@ -178,6 +176,8 @@ Plan plan(const Task& task, const Weights& weights, const Capacity* capacity) {
     if (last_start(task) <= task.earliest) return at_once(task, weights, Reason::deadline);
     Candidates candidates(task, weights, capacity);
     const auto& list = candidates.list();
+    auto pieces = task.interruptible ? plan_pieces(task, weights, capacity) : std::nullopt;
+    if (list.empty() && pieces) return *pieces;
     if (list.empty()) {
         if (!capacity || capacity->fits(task.earliest, task.earliest + task.length)) return at_once(task, weights, Reason::no_outlook);
         return first_that_fits(task, weights, *capacity);
@@ -185,10 +185,9 @@ Plan plan(const Task& task, const Weights& weights, const Capacity* capacity) {
     double now = weight_or_nan(weights, task.earliest, task.earliest + task.length);
     double best = std::min_element(list.begin(), list.end(), [](auto& a, auto& b) { return a.weight < b.weight; })->weight;
     bool now_fits = list.front().start == task.earliest;
-    if (task.interruptible) {
-        auto pieces = plan_pieces(task, weights, capacity);
+    if (pieces && pieces->weight < best - rounding(best)) {
         double gain_min = std::max(rounding(now), task.gain_min * std::abs(now));
-        if (pieces && pieces->weight < best - rounding(best) && !(now_fits && pieces->weight >= now - gain_min)) return *pieces;
+        if (!(now_fits && pieces->weight >= now - gain_min)) return *pieces;
     }
     if (now_fits && best >= now - rounding(now)) return at_once(task, weights, Reason::now_is_best);
     if (now_fits && best >= now - task.gain_min * std::abs(now)) return at_once(task, weights, Reason::gain_too_small);

@@ -32,10 +32,7 @@ struct Task {
     uint64_t seed = 0;
 };
 
-struct TimeRange {
-    Instant from, until;
-    bool operator==(const TimeRange&) const = default;
-};
+using hyper::TimeRange;
 
 // Why it is this plan.
 enum class Reason {
@@ -44,7 +41,8 @@ enum class Reason {
     gain_too_small,  // one is, but not by gain_min
     deadline,        // no time is left to wait
     no_outlook,      // nothing is known about later, so there is no reason to wait longer than for room
-    no_capacity,     // nothing fits before the deadline: it runs at the last moment that keeps it, over capacity
+    no_capacity,     // nothing fits before the deadline: it runs in time all the same, over capacity
+    no_window,       // no window before the deadline is long enough: it runs outside of them
 };
 
 const char* reason_text(Reason reason);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "scheduler/calendar/duration.h"
 
 namespace hyper::scheduler {
@@ -61,6 +63,26 @@ TEST(Windows, follow_the_clocks_of_their_zone) {
     EXPECT_EQ(next_change(windows, "2026-03-29T01:00Z"), "2026-03-29T02:00:00Z");
     EXPECT_EQ(next_change(windows, "2026-10-24T12:00Z"), "2026-10-25T00:30:00Z") << "the first turn";
     EXPECT_EQ(next_change(windows, "2026-10-25T00:30Z"), "2026-10-25T03:00:00Z");
+}
+
+TEST(Windows, list_when_they_are_open) {
+    auto open = make({"22:00-06:00", "05:00-07:00"}, {"Sat *"}).open_times(at("2026-01-02T23:00Z"), at("2026-01-04T23:00Z"));
+    ASSERT_EQ(open.size(), 3u);
+    EXPECT_EQ(open[0], (TimeRange{at("2026-01-02T23:00Z"), at("2026-01-03T00:00Z")})) << "until Saturday";
+    EXPECT_EQ(open[1], (TimeRange{at("2026-01-04T00:00Z"), at("2026-01-04T07:00Z")})) << "the rest of what Saturday began, joined with the next";
+    EXPECT_EQ(open[2], (TimeRange{at("2026-01-04T22:00Z"), at("2026-01-04T23:00Z")}));
+    EXPECT_TRUE(make({}, {"*"}).open_times(at("2026-01-02T23:00Z"), at("2026-01-04T23:00Z")).empty());
+}
+
+TEST(Windows, are_listed_open_when_they_are) {
+    Windows windows = make({"Mon..Fri 20:00-06:00", "01:30-03:15", "Sun *"}, {"02:45-03:00", "23:30-00:30", "2026-03-31/2026-04-01"}, "Europe/Berlin");
+    Instant from = at("2026-03-26T11:00Z"), until = from + days(9);
+    auto open = windows.open_times(from, until);
+    for (Instant moment = from; moment < until; moment += minutes(15)) {
+        bool listed = std::any_of(open.begin(), open.end(), [&](const TimeRange& range) { return range.from <= moment && moment < range.until; });
+        EXPECT_EQ(listed, windows.open(moment)) << instant_text(moment);
+    }
+    for (size_t i = 1; i < open.size(); i++) EXPECT_GT(open[i].from, open[i - 1].until);
 }
 
 TEST(Windows, say_what_is_wrong) {

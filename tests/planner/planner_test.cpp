@@ -85,6 +85,16 @@ TEST(Planner, takes_the_lightest_pieces_of_an_interruptible_job) {
     EXPECT_DOUBLE_EQ(made.weight, 1 + 2 + 1.5);
 }
 
+TEST(Planner, takes_pieces_where_nothing_has_room_for_the_whole) {
+    Capacity capacity(start, hours(1), 6, 1);
+    capacity.take(start + hours(1), start + hours(2));
+    capacity.take(start + hours(3), start + hours(5));
+    Task task{.length = hours(2), .earliest = start, .latest_end = start + hours(6), .interruptible = true};
+    Plan made = plan(task, hourly({5, 1, 4, 1, 1, 9}), &capacity);
+    EXPECT_EQ(made.runs, (std::vector<TimeRange>{{start, start + hours(1)}, {start + hours(2), start + hours(3)}}));
+    EXPECT_EQ(made.reason, Reason::lightest);
+}
+
 TEST(Planner, spreads_equally_good_starts_by_seed_alone) {
     std::set<Instant> starts;
     for (uint64_t seed = 0; seed < 200; seed++) {

@@ -39,6 +39,7 @@ PLACES = {
     r"libnbd\.h": ["providers/libvirt/nbd_reader", "providers/nbd/", "tools/hyperctl/nbd_writer", "tools/hyperctl/replay"],
     r"curl/.*": ["providers/s3/http"],
     r"date/.*": ["scheduler/calendar/time_zone"],
+    r"(lemon|coin)/.*": ["bench/planner/"],
     r"pugixml\.hpp": ["providers/libvirt/xml", "providers/s3/documents"],
 }
 SOURCE = re.compile(r"\.(cpp|h|py|sh)$")
