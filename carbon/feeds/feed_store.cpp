@@ -90,18 +90,21 @@ Result<void> AnswerFile::keep_since(std::vector<FileRecord>& records, Instant si
     return {};
 }
 
-Result<void> AnswerFile::add(const StoredAnswer& answer) {
-    FileRecord record{answer.received_at, encode_answer(answer, kind_)};
-    bool old = oldest_ < answer.received_at - kept_for - prune_every;
-    auto added = old ? Result<void>() : file_.append(record);
+Result<void> AnswerFile::add(const std::vector<StoredAnswer>& answers) {
+    if (answers.empty()) return {};
+    std::vector<FileRecord> fresh;
+    for (const StoredAnswer& answer : answers) fresh.push_back({answer.received_at, encode_answer(answer, kind_)});
+    Instant now = answers.back().received_at;
+    bool old = oldest_ < now - kept_for - prune_every;
+    auto added = old ? Result<void>() : file_.append(fresh);
     if (old || (!added && added.error().code == EFBIG)) {
         RecordFile written = TRY(RecordFile::open(file_.path()));
         std::vector<FileRecord> records = written.take_records();
-        Instant half = records.empty() ? answer.received_at : records[records.size() / 2].received_at;
-        TRY(keep_since(records, old ? answer.received_at - kept_for : half));
-        added = file_.append(record);
+        Instant half = records.empty() ? now : records[records.size() / 2].received_at;
+        TRY(keep_since(records, old ? now - kept_for : half));
+        added = file_.append(fresh);
     }
-    if (added) oldest_ = std::min(oldest_, answer.received_at);
+    if (added) oldest_ = std::min(oldest_, fresh.front().received_at);
     return added;
 }
 

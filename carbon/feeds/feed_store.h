@@ -40,7 +40,7 @@ class AnswerFile {
     // What there was when it was opened, in order; given away.
     std::vector<StoredAnswer> take_answers() { return std::move(answers_); }
     // On the disk on return. A file that has become too long before its time loses its older half.
-    Result<void> add(const StoredAnswer& answer);
+    Result<void> add(const std::vector<StoredAnswer>& answers);
 
   private:
     AnswerFile(RecordFile file, SignalKind kind) : file_(std::move(file)), kind_(kind) {}

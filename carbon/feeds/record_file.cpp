@@ -87,10 +87,9 @@ Result<void> RecordFile::read() {
     return {};
 }
 
-Result<void> RecordFile::append(const FileRecord& record) {
-    if (record.payload.size() > payload_bytes_max) return fail(EFBIG, "{}: a record of {} bytes", path_, record.payload.size());
+Result<void> RecordFile::append(const std::vector<FileRecord>& records) {
     Bytes bytes;
-    put_record(bytes, record);
+    for (const FileRecord& record : records) put_record(bytes, record);
     if (size_bytes_ + bytes.size() > file_bytes_max) return fail(EFBIG, "{}: holds {} bytes already", path_, size_bytes_);
     for (size_t written = 0; written < bytes.size();) {
         ssize_t n = ::pwrite(fd_.get(), bytes.data() + written, bytes.size() - written, static_cast<off_t>(size_bytes_ + written));

@@ -33,8 +33,8 @@ class RecordFile {
     uint64_t damaged_bytes() const { return damaged_bytes_; }
     const std::string& path() const { return path_; }
 
-    // EFBIG where the file would become too long: replace() makes room.
-    Result<void> append(const FileRecord& record);
+    // All of them, or after a power cut the first of them. EFBIG where the file would become too long: replace() makes room.
+    Result<void> append(const std::vector<FileRecord>& records);
     // All or nothing: a power cut leaves the old ones or these.
     Result<void> replace(const std::vector<FileRecord>& records);
 

@@ -111,13 +111,12 @@ template <SignalKind kind>
 void Signals<kind>::keep(Zone& zone, size_t place, const Report<kind>& report, Instant now) {
     FeedMemory& memory = zone.chain.memory(place);
     const StepSeries* forecast = report.forecast ? &report.forecast->series : nullptr;
-    for (const StoredAnswer& answer : memory.news(report.measured, forecast, report.forecast ? report.forecast->issued_at : now, now)) {
-        memory.take(answer);
-        auto& file = zone.feeds[place].file;
-        if (!file) continue;
-        // What cannot be kept still counts until the end of the process.
-        if (auto added = file->add(answer); !added) log_warning("{}", added.error().message);
-    }
+    auto news = memory.news(report.measured, forecast, report.forecast ? report.forecast->issued_at : now, now);
+    for (const StoredAnswer& answer : news) memory.take(answer);
+    auto& file = zone.feeds[place].file;
+    if (!file) return;
+    // What cannot be kept still counts until the end of the process.
+    if (auto added = file->add(news); !added) log_warning("{}", added.error().message);
 }
 
 template <SignalKind kind>

@@ -34,6 +34,18 @@ struct Known {
     }
 };
 
+// The steps that are of one thing.
+struct Use {
+    Instant first{}, end{};
+    size_t steps = 0;
+};
+
+std::string use_text(const Use& use, Seconds step, Instant now) {
+    Seconds length = step * use.steps;
+    if (length == use.end - use.first) return clock_text(use.first, now) + " to " + clock_text(use.end, now);
+    return fmt::format("{:.1f} h between {} and {}", double(length.count()) / 3600, clock_text(use.first, now), clock_text(use.end, now));
+}
+
 // By how much `base` lies over `other` where both are of issues; 0 where they do not meet.
 double difference(const Known& base, const Known& other) {
     double sum = 0;
@@ -132,12 +144,8 @@ ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
     result.qualities.resize(count, Quality::unknown);
     result.words = failures(now);
     const std::vector<Candidate> all = candidates();
-    size_t last = all.size();
-    Instant since = start;
-    auto end_run = [&](Instant end) {
-        if (last == all.size()) return;
-        result.words.push_back(fmt::format("{} to {}: {}", clock_text(since, now), clock_text(end, now), words_of(all[last], now)));
-    };
+    std::vector<Use> uses(all.size());
+    std::vector<size_t> order;  // in which they are used first
     for (size_t i = 0; i < count; i++) {
         Instant from = start + step * i, to = from + step;
         size_t chosen = 0;
@@ -152,12 +160,11 @@ ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
             if (!std::isnan(values[i])) break;
         }
         result.qualities[i] = all[chosen].quality;
-        if (chosen != last) {
-            end_run(from);
-            last = chosen, since = from;
-        }
+        Use& use = uses[chosen];
+        if (use.steps++ == 0) use.first = from, order.push_back(chosen);
+        use.end = to;
     }
-    end_run(start + step * count);
+    for (size_t used : order) result.words.push_back(use_text(uses[used], step, now) + ": " + words_of(all[used], now));
     result.series = StepSeries(start, step, std::move(values));
     return result;
 }

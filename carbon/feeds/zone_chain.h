@@ -22,7 +22,7 @@ const char* quality_text(Quality quality);
 struct ZoneOutlook {
     StepSeries series;               // NaN where unknown
     std::vector<Quality> qualities;  // of each of its steps
-    std::vector<std::string> words;  // for people: what fails, then what is used from when to when
+    std::vector<std::string> words;  // for people: what fails, then a line for each thing that is used
 };
 
 // What POST /carbon/status tells.

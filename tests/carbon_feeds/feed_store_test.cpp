@@ -42,8 +42,8 @@ TEST_F(KeptAnswers, come_back_as_they_were) {
     StoredAnswer measured{StoredAnswer::What::measured, noon, {}, {StepSeries(noon - hours(2), hours(1), {301.25, NAN}), {false, true}}};
     {
         AnswerFile file = open();
-        ASSERT_TRUE(file.add(measured));
-        ASSERT_TRUE(file.add(issue(noon, {1, 2, 3})));
+        ASSERT_TRUE(file.add({measured}));
+        ASSERT_TRUE(file.add({issue(noon, {1, 2, 3})}));
     }
     auto answers = kept();
     ASSERT_EQ(answers.size(), 2u);
@@ -58,12 +58,12 @@ TEST_F(KeptAnswers, come_back_as_they_were) {
 }
 
 TEST_F(KeptAnswers, lose_a_torn_tail_and_go_on) {
-    ASSERT_TRUE(open().add(issue(noon, {1})));
+    ASSERT_TRUE(open().add({issue(noon, {1})}));
     append_bytes(path_, "HCFEED1\n half of a rec");
     {
         AnswerFile file = open();
         EXPECT_EQ(file.take_answers().size(), 1u);
-        ASSERT_TRUE(file.add(issue(noon + hours(1), {2})));
+        ASSERT_TRUE(file.add({issue(noon + hours(1), {2})}));
     }
     EXPECT_EQ(kept().size(), 2u);
 }
@@ -71,7 +71,7 @@ TEST_F(KeptAnswers, lose_a_torn_tail_and_go_on) {
 TEST_F(KeptAnswers, lose_only_the_damaged_one_of_three) {
     uint64_t first = 0;
     for (int i = 0; i < 3; i++) {
-        ASSERT_TRUE(open().add(issue(noon + hours(i), {double(i)})));
+        ASSERT_TRUE(open().add({issue(noon + hours(i), {double(i)})}));
         if (i == 0) first = std::filesystem::file_size(path_);
     }
     flip_byte(path_, first + 40);
@@ -81,9 +81,9 @@ TEST_F(KeptAnswers, lose_only_the_damaged_one_of_three) {
 }
 
 TEST_F(KeptAnswers, survive_a_cut_at_any_byte) {
-    ASSERT_TRUE(open().add(issue(noon, {1})));
+    ASSERT_TRUE(open().add({issue(noon, {1})}));
     uint64_t one = std::filesystem::file_size(path_);
-    ASSERT_TRUE(open().add(issue(noon + hours(1), {2})));
+    ASSERT_TRUE(open().add({issue(noon + hours(1), {2})}));
     uint64_t two = std::filesystem::file_size(path_);
     for (uint64_t size = two; size-- > one;) {
         std::filesystem::resize_file(path_, size);
@@ -92,18 +92,18 @@ TEST_F(KeptAnswers, survive_a_cut_at_any_byte) {
 }
 
 TEST_F(KeptAnswers, are_removed_when_they_are_old) {
-    ASSERT_TRUE(open().add(issue(noon, {1})));
-    ASSERT_TRUE(open().add(issue(noon + days(44), {2})));
+    ASSERT_TRUE(open().add({issue(noon, {1})}));
+    ASSERT_TRUE(open().add({issue(noon + days(44), {2})}));
     EXPECT_EQ(kept().size(), 2u);
-    ASSERT_TRUE(open().add(issue(noon + days(46), {3})));
+    ASSERT_TRUE(open().add({issue(noon + days(46), {3})}));
     EXPECT_EQ(kept().size(), 2u);
     AnswerFile file = open();
-    ASSERT_TRUE(file.add(issue(noon + days(100), {4}))) << "while it is open, too";
+    ASSERT_TRUE(file.add({issue(noon + days(100), {4})})) << "while it is open, too";
     EXPECT_EQ(kept().size(), 1u);
 }
 
 TEST_F(KeptAnswers, of_the_other_signal_are_left_out) {
-    ASSERT_TRUE(open().add(issue(noon, {1})));
+    ASSERT_TRUE(open().add({issue(noon, {1})}));
     EXPECT_TRUE(AnswerFile::open(path_, SignalKind::marginal).value().take_answers().empty());
 }
 

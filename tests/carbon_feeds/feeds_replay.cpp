@@ -3,7 +3,7 @@
 //
 //     feeds_replay URL TRACE.csv FOLDER DAYS FAIL-FROM-DAY FAIL
 //
-// From FAIL-FROM-DAY on the share FAIL of all requests fails. A job that takes 2 hours arrives every hour of the days after the tenth and has to
+// From FAIL-FROM-DAY on the share FAIL of all requests fails. A job that takes 2 hours arrives every hour of the days after the eighth and has to
 // have ended 24 hours later; it is planned again each hour until it begins. In the middle everything is closed and opened again from what is
 // stored. Prints one JSON object.
 #include <cmath>
@@ -29,7 +29,7 @@ using scheduler::Weights;
 
 constexpr auto call_max = milliseconds(300);
 constexpr Seconds window = hours(24), length = hours(2);
-constexpr int warm_days = 10;
+constexpr int warm_days = 8;
 
 struct Arguments {
     std::string url, trace, folder;
@@ -76,7 +76,7 @@ class Replay {
         store_ = TRY(FeedStore::open(arguments_.folder + "/feeds"));
         auto caller = [&](FeedAbout about, const std::string& path) {
             return Caller(std::move(about), arguments_.url + path, [this](HttpRequest request) { return counted(std::move(request)); },
-                          std::make_shared<CallLimit>(120, path == "/ec" ? 100'000 : 0, store_->calls_file("energy-charts")), call_max);
+                          std::make_shared<CallLimit>(120, 0, ""), call_max);
         };
         std::vector<std::unique_ptr<Feed<SignalKind::average>>> feeds;
         feeds.push_back(std::make_unique<ElectricityMaps>(caller(ElectricityMaps::usual_about(), "/em/v3"), arguments_.folder + "/token"));

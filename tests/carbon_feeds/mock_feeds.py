@@ -9,13 +9,14 @@ that grows with the lead. Services: /em (Electricity Maps v3; auth-token: em-tok
 A test steers it by PUT:
 
     /mock/clock   2026-03-01T10:00:00Z     what time it is
-    /mock/fail    0.1                      the share of requests that fail, one way or another
+    /mock/fail    0.1                      the share of requests that fail, one way or another; at 1 none gives anything
     GET /mock/counts                       how many answers of each way were given, as JSON
 """
 import argparse
 import csv
 import datetime
 import email.utils
+import functools
 import hashlib
 import http.server
 import json
@@ -39,6 +40,12 @@ def parse_time(text):
 
 def rfc3339(when, suffix="Z"):
     return when.strftime("%Y-%m-%dT%H:%M:%S") + suffix
+
+
+@functools.lru_cache(maxsize=10000)
+def noise_of(*what):
+    """Between -1 and 1, the same for the same hours."""
+    return int.from_bytes(hashlib.sha256(repr(what).encode()).digest()[:4], "big") / 2**31 - 1
 
 
 class World:
@@ -67,15 +74,15 @@ class World:
         if value is None:
             return None
         lead = max(0.0, (when - issued) / HOUR)
-        text = f"{self.seed} {zone} {issued:%Y%m%d%H} {when:%Y%m%d%H}"
-        noise = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32 * 2 - 1
+        noise = noise_of(self.seed, zone, int(issued.timestamp()) // 3600, int(when.timestamp()) // 3600)
         return max(0.0, value * (0.95 + 0.3 * noise * min(1, lead / 48)))
 
     def way(self):
         """How the next request goes: the same for the same seed and number of request."""
         draw = random.Random(f"{self.seed} {self.requests}")
         self.requests += 1
-        way = draw.choice(FAILURES + FLAWS) if draw.random() < self.fail else "good"
+        ways = FAILURES if self.fail >= 1 else FAILURES + FLAWS
+        way = draw.choice(ways) if draw.random() < self.fail else "good"
         self.counts[way] = self.counts.get(way, 0) + 1
         return way
 

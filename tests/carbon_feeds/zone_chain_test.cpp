@@ -99,6 +99,13 @@ TEST_F(Chain, falls_one_step_after_the_other) {
                                                        Quality::stored_forecast, Quality::profile, Quality::profile}));
 }
 
+TEST_F(Chain, says_in_one_line_what_is_used_here_and_there) {
+    measured(0, flat(day - days(14), 24 * 14, 400));
+    issue(0, day + hours(11), StepSeries(day + hours(11), hours(1), {300, NAN, 300, NAN, 300}));
+    EXPECT_EQ(words(now + hours(4)), "3.0 h between 11:00 UTC and 16:00 UTC: electricitymaps's forecast of 11:00 UTC, life-cycle\n"
+                                     "2.0 h between 12:00 UTC and 15:00 UTC: what electricitymaps usually measures at that hour of the week\n");
+}
+
 TEST_F(Chain, keeps_half_hours) {
     issue(0, day + hours(11), flat(day + hours(11), 48, 300, minutes(30)));
     EXPECT_EQ(chain_.outlook(now, now + hours(2)).series.step(), minutes(30));
