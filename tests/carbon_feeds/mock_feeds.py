@@ -195,7 +195,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return {"zone": told, "history": [row(*one) for one in rows]}
         if parts == ["v3", "carbon-intensity", "forecast"]:
             rows = self.thinned([[when, self.world.expected(zone, when, issued)] for when in times(issued, 48, HOUR)], way)
-            return {"zone": told, "forecast": [{"carbonIntensity": value, "datetime": rfc3339(when, ".000Z")} for when, value in rows],
+            scale = 1000 if way == "wrong-unit" else 1  # a row of a forecast does not say what it counts
+            return {"zone": told, "forecast": [{"carbonIntensity": value and value * scale, "datetime": rfc3339(when, ".000Z")} for when, value in rows],
                     "updatedAt": rfc3339(issued, ".000Z")}
         raise Refused(404, "{}")
 
@@ -250,7 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         past = [self.world.actual(zone, when) if when + HOUR <= now else None for when, _ in rows]
         future = [None if when + HOUR <= now else value for when, value in rows]
         if way == "wrong-unit":
-            past = [value and value * 1000 for value in past]
+            past, future = ([value and value * 1000 for value in column] for column in (past, future))
         if way == "wrong-zone":
             past = past[:-1]
         return {"unix_seconds": [int(when.timestamp()) for when, _ in rows], "co2eq": past, "co2eq_forecast": None if way == "stale" else future,
