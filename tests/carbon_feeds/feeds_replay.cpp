@@ -6,6 +6,7 @@
 // From FAIL-FROM-DAY on the share FAIL of all requests fails. A job that takes 2 hours arrives every hour of the days after the eighth and has to
 // have ended 24 hours later; it is planned again each hour until it begins. In the middle everything is closed and opened again from what is
 // stored. Prints one JSON object.
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <iostream>
@@ -178,7 +179,10 @@ class Replay {
         for (const auto& [quality, count] : sums_.qualities) fmt::print("{}\"{}\": {}", std::exchange(comma, ", "), quality, count);
         fmt::print("}}, \"words\": [");
         comma = "";
-        for (const std::string& line : last_words_) fmt::print("{}\"{}\"", std::exchange(comma, ", "), line);
+        for (std::string line : last_words_) {
+            std::replace(line.begin(), line.end(), '"', '\'');
+            fmt::print("{}\"{}\"", std::exchange(comma, ", "), line);
+        }
         fmt::print("]}}\n");
     }
 
