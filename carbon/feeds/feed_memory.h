@@ -26,6 +26,8 @@ class FeedMemory {
     // Whether the value at that instant is an estimate of the service's.
     bool is_estimated(Instant instant) const;
     std::optional<Instant> newest_issue() const { return newest_issue_; }
+    // To where the newest issue reaches.
+    Instant newest_end() const { return newest_series_.end(); }
     Outlook outlook(Instant now, Instant until, Seconds fresh) const { return maker_.make(now, until, measured(), fresh); }
 
   private:

@@ -21,11 +21,10 @@ class PollSchedule {
     void succeeded(Instant now);
     // For what has no steps of its own: free at once.
     void reset() { failures_ = 0, next_ = Instant(); }
-    // A moment between now and a wait that doubles with each failure in a row, from 30 s to an hour; from 10 minutes where only
-    // somebody's doing can help. Not before what the service asked for.
+    // A moment between now and a wait that doubles with each failure in a row, from 30 s to an hour or two steps, so that a service that fails is in
+    // the end not asked more often than one that answers; from 10 minutes where only somebody's doing can help. Not before what the service
+    // asked for.
     void failed(const FeedFailure& failure, Instant now);
-
-    static constexpr Seconds wait_max = std::chrono::hours(1);
 
   private:
     Seconds draw(Seconds below) { return Seconds(static_cast<int64_t>(random_() % static_cast<uint64_t>(std::max<int64_t>(1, below.count())))); }

@@ -96,8 +96,8 @@ FeedResult<std::string> WattTime<kind>::get(const std::string& path, Instant now
     if (token_.empty() || now >= token_until_)
         if (auto in = log_in(now); !in) return tl::unexpected(in.error());
     auto text = caller_.get(path, {{"Authorization", "Bearer " + token_}}, now);
-    // A token may end before its time: the next poll logs in again.
-    if (!text && text.error().message.starts_with("401")) token_.clear();
+    // A token may end before its time: the next call logs in again.
+    if (!text && text.error().problem == FeedProblem::not_allowed) token_.clear();
     return text;
 }
 

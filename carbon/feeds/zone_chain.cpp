@@ -174,7 +174,8 @@ std::vector<std::string> ZoneChain::failures(Instant now) const {
     std::vector<std::string> words;
     for (const FeedState& feed : feeds_) {
         auto issue = feed.memory.newest_issue();
-        std::string used = issue                              ? fmt::format("using its forecast of {}", clock_text(*issue, now))
+        bool reaches = issue && feed.memory.newest_end() > now;
+        std::string used = reaches                           ? fmt::format("using its forecast of {}", clock_text(*issue, now))
                            : !feed.memory.measured().empty() ? "using what it has measured"
                                                              : "nothing of it is known";
         if (feed.failure)

@@ -59,6 +59,13 @@ TEST_F(Chain, uses_a_stale_forecast_where_no_feed_has_a_fresh_one) {
     EXPECT_EQ(outlook.words[2], "2026-03-31 03:00 UTC to 2026-03-31 12:00 UTC: nothing is known");
 }
 
+TEST_F(Chain, does_not_say_that_a_forecast_is_used_that_has_ended) {
+    measured(0, flat(day - days(14), 24 * 13, 400));
+    issue(0, day - days(1), flat(day - days(1), 24, 300));
+    chain_.set_failure(0, FeedFailure{FeedProblem::unavailable, "503"}, day + hours(12));
+    EXPECT_EQ(chain_.outlook(now, now + hours(1)).words[0], "electricitymaps: 503, next try 12:00 UTC; using what it has measured");
+}
+
 TEST_F(Chain, prefers_the_seconds_fresh_forecast_to_the_firsts_stale_one) {
     issue(0, day + hours(3), flat(day + hours(3), 48, 300));
     issue(1, day + hours(11), flat(day + hours(11), 48, 250));
