@@ -75,7 +75,6 @@ FeedFailure failure_of_answer(const HttpAnswer& answer, const std::vector<std::s
 }
 
 FeedResult<std::string> Caller::get(const std::string& path, const HttpHeaders& headers, const std::string& basic, Instant now) {
-    bool secret = !headers.empty() || !basic.empty();
     if (!url_.starts_with("https://") && !is_here(url_))
         return tl::unexpected<FeedFailure>({FeedProblem::misconfigured, fmt::format("url \"{}\": has to begin with https://", url_)});
     auto free_at = limit_->take(now);
@@ -86,16 +85,14 @@ FeedResult<std::string> Caller::get(const std::string& path, const HttpHeaders& 
     request.url = url_ + path;
     request.headers = headers;
     request.basic = basic;
+    request.direct = is_here(url_);  // else a proxy would see the token in clear
     request.deadline_ns = monotonic_ns() + std::chrono::nanoseconds(call_max_).count();
     request.text_bytes_max = answer_bytes_max;
     HttpAnswer answer = ask_(std::move(request));
     if (answer.status == 200 && !answer.failure && !answer.text_cut) return std::move(answer.text);
     std::vector<std::string> secrets;
-    if (secret) {
-        for (const auto& header : headers) secrets.push_back(header.second.substr(header.second.rfind(' ') + 1));
-        secrets.push_back(basic);
-        secrets.push_back(basic.substr(basic.find(':') + 1));
-    }
+    for (const auto& header : headers) secrets.push_back(header.second.substr(header.second.rfind(' ') + 1));
+    if (!basic.empty()) secrets.push_back(basic.substr(basic.find(':') + 1));
     return tl::unexpected(failure_of_answer(answer, secrets, now));
 }
 

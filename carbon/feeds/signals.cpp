@@ -94,7 +94,6 @@ bool Signals<kind>::take(size_t feed, const Due& one, FeedResult<Report<kind>> a
     }
     const FeedFailure failure = answer ? *answer->missing : answer.error();
     if (!is_of_the_service(failure.problem)) {
-        slot.service.reset();
         schedule.failed(failure, now);
         zone.chain.set_failure(one.place, failure, schedule.next());
         return true;

@@ -109,7 +109,8 @@ FeedResult<Report<kind>> WattTime<kind>::fetch(const std::string& zone, Instant 
     const std::string& region = found->second;
     Reports<kind> reports;
     auto forecast = get(forecast_path(region, signal_of<kind>), now);
-    if (!forecast && is_of_the_service(forecast.error().problem)) return tl::unexpected(forecast.error());
+    bool useless = !forecast && (is_of_the_service(forecast.error().problem) || token_.empty());
+    if (useless) return tl::unexpected(advised(forecast.error()));
     if (forecast) {
         auto answer = read_answer(*forecast, region, signal_of<kind>, now);
         if (answer) reports.forecast(Forecast<kind>{answer->generated_at, IntensitySeries<kind>(std::move(answer->steps.series))});

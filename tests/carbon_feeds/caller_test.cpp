@@ -117,6 +117,15 @@ TEST_F(FeedCalls, go_to_other_machines_by_https_alone) {
     EXPECT_EQ(asked, 1);
 }
 
+TEST_F(FeedCalls, go_to_this_machine_by_no_proxy) {
+    ScriptedServer server([](const SeenRequest&) { return ScriptedServer::answer("200 OK", "", "{}"); });
+    ScriptedServer proxy([](const SeenRequest&) { return ScriptedServer::answer("200 OK", "", "{}"); });
+    setenv("http_proxy", proxy.url().c_str(), 1);
+    EXPECT_TRUE(caller(server.url()).get("/x", {{"auth-token", "hunter2"}}, now));
+    unsetenv("http_proxy");
+    EXPECT_TRUE(proxy.seen().empty());
+}
+
 TEST_F(FeedCalls, are_no_more_than_the_limit) {
     ScriptedServer server([](const SeenRequest&) { return ScriptedServer::answer("200 OK", "", "{}"); });
     Caller limited = caller(server.url(), 1);
