@@ -46,6 +46,10 @@ TEST(PriceJson, refuses_what_would_take_the_stack_or_the_memory) {
     std::string quotes = "\"";
     for (int i = 0; i < 700'000; i++) quotes += "\\\"x";
     EXPECT_FALSE(read(quotes + "\"")) << "a quote within it does not end a text";
+    EXPECT_FALSE(read(std::string(2'000'000, '1'))) << "a number";
+    std::string numbers = "[0";
+    for (int i = 0; i < 500'000; i++) numbers += ",12";
+    EXPECT_TRUE(read(numbers + "]")) << "a long array is none";
     std::string many = "[0";
     for (int i = 0; i < 2'000'000; i++) many += ",0";
     EXPECT_EQ(read(many + "]").error().code, EFBIG);

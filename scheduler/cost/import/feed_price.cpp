@@ -52,7 +52,8 @@ Result<Money> parse_decimal(std::string_view text) {
     std::string_view power = text.substr(e + 1);
     if (power.starts_with('+')) power.remove_prefix(1);
     auto [at, error] = std::from_chars(power.data(), power.data() + power.size(), exponent);
-    if (error != std::errc() || at != power.data() + power.size() || exponent < -40 || exponent > 18)
+    bool digit = text.substr(0, e).find_first_of("0123456789") != text.npos;
+    if (!digit || error != std::errc() || at != power.data() + power.size() || exponent < -40 || exponent > 18)
         return fail(EINVAL, "\"{}\" is no amount", text.substr(0, 32));
     // Moves the point, by writing the number without one.
     std::string digits(text.substr(0, e));

@@ -27,8 +27,9 @@ class Bytes {
         char c = std::char_traits<char>::to_char_type(from_->sbumpc());
         count_++;
         bool quote = c == '"' && !escaped_;
-        escaped_ = c == '\\' && !escaped_;
-        run_ = quote ? 0 : run_ + 1;
+        escaped_ = in_text_ && c == '\\' && !escaped_;
+        in_text_ = in_text_ != quote;
+        run_ = quote || (!in_text_ && c == ',') ? 0 : run_ + 1;
         too_long_ = run_ > text_bytes_max;
     }
     uint64_t count() const { return count_; }
@@ -37,8 +38,8 @@ class Bytes {
   private:
     std::streambuf* from_;
     uint64_t count_ = 0;
-    size_t run_ = 0;  // bytes since the last quote
-    bool escaped_ = false, too_long_ = false;
+    size_t run_ = 0;  // bytes of a text, or of a number and what is around it
+    bool in_text_ = false, escaped_ = false, too_long_ = false;
 };
 
 class BytesIterator {
