@@ -112,11 +112,11 @@ Result<Estimate> estimate_storage(const Prices& prices, const GenerationsToPrice
     return bill.take();
 }
 
-Estimate sum(Estimate one, const Estimate& other) {
+Result<Estimate> sum(Estimate one, const Estimate& other) {
     one.lines.insert(one.lines.end(), other.lines.begin(), other.lines.end());
     for (const auto& [currency, total] : other.totals) {
         Money& so_far = one.totals[currency];
-        so_far = so_far + total;
+        if (__builtin_add_overflow(so_far.nanos, total.nanos, &so_far.nanos)) return fail(ERANGE, "the total in {} does not fit", currency);
     }
     return one;
 }

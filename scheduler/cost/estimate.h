@@ -8,7 +8,7 @@
 //     from an object class   reads of one part each, and what its class takes for retrieval
 //     leaving a vendor       egress to the internet, after what the account has already sent this month
 //     leaving a region       its price to that region, else to any
-//     entering               what the vendor takes for it, where the prices say so (no vendor takes anything today)
+//     entering               what the vendor takes for it, where the prices say so
 //     to an object class     a write for each part, and two to begin and to end an upload of several
 //     AWS, to snapshots      PutSnapshotBlock, a block of 512 KiB each; as bytes are sent
 //
@@ -65,6 +65,7 @@ Result<Estimate> estimate_syncs(const Prices& prices, const SyncToPrice& syncs, 
 // A month (730 hours) of storage.
 Result<Estimate> estimate_storage(const Prices& prices, const GenerationsToPrice& generations, Instant when);
 
-Estimate sum(Estimate one, const Estimate& other);
+// Both together. ERANGE where a total does not fit.
+Result<Estimate> sum(Estimate one, const Estimate& other);
 
 }  // namespace hyper::scheduler
