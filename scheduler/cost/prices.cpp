@@ -60,6 +60,14 @@ Result<Prices> Prices::read(const CsvTable& table) {
     return prices;
 }
 
+void Prices::add(const Prices& other) {
+    std::map<std::pair<PriceKey, Instant>, PriceList> lists;
+    for (PriceList& list : lists_) lists[{list.key, list.effective}] = std::move(list);
+    for (const PriceList& list : other.lists_) lists[{list.key, list.effective}] = list;
+    lists_.clear();
+    for (auto& [key, list] : lists) lists_.push_back(std::move(list));
+}
+
 Result<const PriceList*> Prices::find(const PriceKey& key, Instant day) const {
     const PriceList* found = nullptr;
     for (const PriceList& list : lists_)

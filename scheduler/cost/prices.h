@@ -46,6 +46,9 @@ class Prices {
     // EINVAL with key and what is wrong: an unknown unit, tiers with holes, two currencies in one list.
     static Result<Prices> read(const CsvTable& table);
 
+    // Takes the lists of `other`, too; of two of one key and day the other's.
+    void add(const Prices& other);
+
     // The list that holds on that day. ENOENT where there is none: nothing is estimated without a price.
     Result<const PriceList*> find(const PriceKey& key, Instant day) const;
     const std::vector<PriceList>& lists() const { return lists_; }

@@ -13,14 +13,15 @@ export XDG_RUNTIME_DIR=$scratch/run
 mkdir -m 700 run
 serve_hypernbd --control run/hyper/control.sock images
 mv "$socket" other.sock
+cp "$SRC/tests/cost/seeds/aws-transfer.json" index.json
 printf '%s\n' 'hypernbd-trace 1' '0 1 read 0 0 4096 0 20000 web01' >web01.trace
 sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples
-[ "$(grep -c '^hyperctl ' examples)" = 32 ] || die "the examples have changed: $(cat examples)"
+[ "$(grep -c '^hyperctl ' examples)" = 36 ] || die "the examples have changed: $(cat examples)"
 PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1 || die "an example failed"
 
 claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
-commands=(cleanup push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync "trace show" "trace replay"
+commands=(cleanup "cost import" "cost estimate" "cost compare" push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync "trace show" "trace replay"
     "volume create" "volume list" "volume log" "volume companions" "volume diff" "volume map" "volume verify" "volume repair" "volume prune" "volume pin"
     "volume unpin" "volume rollback" "volume hydrate" "volume commit" "volume discard" "volume clone" "volume delete")
 for command in "${commands[@]}"; do
@@ -39,6 +40,7 @@ complete_words() {
 [ "$(complete_words hyperctl com)" = compare ] || die "no command"
 [ "$(complete_words hyperctl export --prof)" = --profile ] || die "no option"
 [ "$(complete_words hyperctl export cl)" = close ] || die "no command below export"
+[ "$(complete_words hyperctl cost "")" = "import estimate compare" ] || die "no command below cost"
 [ "$(complete_words hyperctl trace "")" = "show replay" ] || die "no command below trace"
 [ "$(complete_words hyperctl volume ver)" = verify ] || die "no command below volume"
 [ "$(complete_words hyperctl volume log images/web)" = images/web01.qcow2 ] || die "no file below volume log"

@@ -14,7 +14,8 @@ LAYERS = [
     ["convert"],
     ["catalog"],
     ["nbdserver/locks", "nbdserver/watch"],
-    ["scheduler/planner", "scheduler/calendar", "scheduler/cost"],
+    ["scheduler/planner", "scheduler/calendar"],
+    ["scheduler/cost"],
     ["nbdkit-plugins", "fusefs", "nbdserver"],
     ["tools"],
 ]
@@ -33,7 +34,7 @@ PLACES = {
     r"seccomp\.h": ["nbdserver/locks/sandbox"],
     r"toml\+\+/.*": ["nbdserver/locks/rules"],
     r"CLI/.*": ["fusefs/", "nbdserver/hypernbd", "tools/"],
-    r"nlohmann/.*": ["blockengine/volume/", "carbon/feeds/json", "providers/ledger", "providers/s3/credentials", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
+    r"nlohmann/.*": ["blockengine/volume/", "carbon/feeds/json", "providers/ledger", "providers/s3/credentials", "scheduler/cost/import/json", "tools/", "nbdserver/watch/routes", "nbdserver/watch/control_client"],
     r"httplib\.h": ["nbdserver/watch/control"],
     r"prometheus/.*": ["nbdserver/watch/prometheus"],
     r"libvirt/.*": ["providers/libvirt/virt"],

@@ -19,7 +19,8 @@ enum ExitCode {
     exit_error = 1,
     exit_check_errors = 2,    // check, provider check: errors were found
     exit_check_warnings = 3,  // likewise: only warnings were
-    exit_partial = 3,         // list, provider list: some cannot be served or used; cleanup: something is left; trace replay: some requests failed
+    exit_partial = 3,         // list, provider list: some cannot be served or used; cleanup: something is left; trace replay: some requests failed;
+                              // cost import, compare: something was left out
     exit_corrupt = 2,         // volume verify, repair: something is not what was stored
     exit_could_not_tell = 3,  // volume verify, repair: something could not be read; also any error of verify
     exit_differs = 1,         // compare
@@ -39,6 +40,8 @@ void add_info(CLI::App& app, Command& chosen);
 void add_map(CLI::App& app, Command& chosen);
 void add_check(CLI::App& app, Command& chosen);
 void add_compare(CLI::App& app, Command& chosen);
+// import, estimate and compare, below the command `cost`.
+void add_cost(CLI::App& app, Command& chosen);
 void add_export(CLI::App& app, Command& chosen);
 // export list, show and close, below the command `export`.
 void add_export_admin(CLI::App& export_command, Command& chosen);

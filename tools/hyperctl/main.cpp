@@ -44,6 +44,7 @@ int main_of(int argc, char** argv) {
     add_map(app, chosen);
     add_check(app, chosen);
     add_compare(app, chosen);
+    add_cost(app, chosen);
     add_export(app, chosen);
     add_provider(app, chosen);
     add_push(app, chosen);
