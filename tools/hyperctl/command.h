@@ -34,6 +34,7 @@ struct Command {
 };
 
 void add_cleanup(CLI::App& app, Command& chosen);
+void add_job(CLI::App& app, Command& chosen);
 void add_list(CLI::App& app, Command& chosen);
 void add_info(CLI::App& app, Command& chosen);
 void add_map(CLI::App& app, Command& chosen);

@@ -39,6 +39,7 @@ int main_of(int argc, char** argv) {
     app.fallthrough(false);
     Command chosen;
     add_cleanup(app, chosen);
+    add_job(app, chosen);
     add_list(app, chosen);
     add_info(app, chosen);
     add_map(app, chosen);

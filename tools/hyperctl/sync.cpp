@@ -59,6 +59,13 @@ Result<int> sync(Engine& engine, SyncCommand& options) {
     return run_sync(*writer, source, how, {target.name, options.progress, options.json});
 }
 
+// Programs are told what kind of error it was.
+Result<int> sync_and_tell(Engine& engine, SyncCommand& options) {
+    auto code = sync(engine, options);
+    if (!code && options.json) print_json({{"errno", code.error().code}, {"message", code.error().message}});
+    return code;
+}
+
 }  // namespace
 
 void add_sync(CLI::App& app, Command& chosen) {
@@ -74,10 +81,10 @@ void add_sync(CLI::App& app, Command& chosen) {
     command->add_option("--limit-rate", options->limit_rate, "read at most so many bytes a second: 50M")->type_name("BYTES");
     command->add_option("--limit-requests", options->limit_requests, "read at most so many times a second")->type_name("N");
     command->add_option("--retries", options->retries, "tries of a read after the first (5)")->type_name("N")->check(CLI::Range(0u, 100u));
-    command->add_flag("-p,--progress", options->progress, "show progress");
-    command->add_flag("--json", options->json, "print JSON about what was done");
+    command->add_flag("-p,--progress", options->progress, "show progress; with --json as lines of JSON");
+    command->add_flag("--json", options->json, "print JSON about what was done, or why it was not");
     command->callback([options, &chosen] {
-        chosen.run = [options](Engine& engine) { return sync(engine, *options); };
+        chosen.run = [options](Engine& engine) { return sync_and_tell(engine, *options); };
     });
 }
 
