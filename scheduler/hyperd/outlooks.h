@@ -25,11 +25,9 @@ class Outlooks {
     const ByZone& marginal() const { return marginal_; }
     // What was measured in a zone up to `now`; nullptr where nothing is known.
     const carbon::StepSeries* measured(const std::string& zone) const;
-    // Today's id of a zone as jobs name it; empty for what is none.
-    static std::string zone_id(const std::string& name);
 
   private:
-    std::string table_issue_;
+    std::string table_name_;
     std::map<std::string, carbon::StepSeries> table_;
     ByZone average_, marginal_;
 };

@@ -15,13 +15,13 @@ struct Ends {
 
 Ends ends_of(const scheduler::CarbonRule& rule, const Outlooks& measured) {
     Ends ends;
-    auto find = [&](const std::string& name, const carbon::StepSeries*& series) {
-        if (name.empty()) return;
-        series = measured.measured(Outlooks::zone_id(name));
+    auto find = [&](const std::string& grid, const carbon::StepSeries*& series) {
+        if (grid.empty()) return;
+        series = measured.measured(grid);
         ends.missing = ends.missing || series == nullptr;
     };
-    find(rule.source_zone, ends.source);
-    find(rule.target_zone, ends.target);
+    find(rule.source_grid, ends.source);
+    find(rule.target_grid, ends.target);
     return ends;
 }
 

@@ -30,8 +30,8 @@ class SettleTest : public testing::Test {
         row.energy.source = {1, 1, 1};
         row.energy.target = {2, 2, 2};
         row.energy.network = {4, 4, 4};
-        rule.source_zone = "DE";
-        rule.target_zone = "SE";
+        rule.source_grid = "DE";
+        rule.target_grid = "SE";
     }
     Instant at(int hour) const { return *parse_instant("2026-01-01T00:00:00Z") + std::chrono::hours(hour); }
 
@@ -54,18 +54,18 @@ TEST_F(SettleTest, tells_what_it_would_have_been_at_once_and_with_foresight) {
 }
 
 TEST_F(SettleTest, an_end_without_a_zone_is_not_counted) {
-    rule.target_zone.clear();
+    rule.target_grid.clear();
     settle(row, rule, outlooks, at(5));
     ASSERT_TRUE(row.grams);
     EXPECT_NEAR(row.grams->middle, 1 * 200 + 4 * 200, 1e-9);
 }
 
 TEST_F(SettleTest, nothing_is_said_of_what_is_not_known) {
-    rule.source_zone = "FR";
+    rule.source_grid = "FR";
     EXPECT_FALSE(settle(row, rule, outlooks, at(5)));
     EXPECT_FALSE(row.grams);
-    rule.source_zone.clear();
-    rule.target_zone.clear();
+    rule.source_grid.clear();
+    rule.target_grid.clear();
     EXPECT_FALSE(settle(row, rule, outlooks, at(5)));
 }
 

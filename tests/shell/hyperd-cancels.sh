@@ -16,7 +16,7 @@ cat >hyperd.toml <<EOF
 [jobs.slow]
 source = "$scratch/slow.raw"
 volume = "slow"
-limits = {bandwidth = "1MiB"}
+limits = {bandwidth = [{rate = "1MiB/s"}]}
 EOF
 serve_hyperd hyperd.toml
 
@@ -47,7 +47,7 @@ cat >>hyperd.toml <<EOF
 [jobs.stubborn]
 source = "$scratch/slow.raw"
 volume = "stubborn"
-pre = {argv = ["$scratch/stubborn", "$scratch/pid"], time_limit = "10m"}
+pre = {run = ["$scratch/stubborn", "$scratch/pid"], time_limit = "10m"}
 EOF
 kill -HUP "$daemon"
 eventually job_is stubborn phase waiting || eventually job_is stubborn phase done || die "$(cat answer)"

@@ -9,7 +9,7 @@ for i in 1 2 3; do head -c 8388608 /dev/urandom >disk$i.raw; done
 cat >hyperd.toml <<EOF
 [policies.often]
 every = "OnCalendar=*-*-* *:*:0/2"
-limits = {bandwidth = "8MiB"}
+limits = {bandwidth = [{rate = "8MiB/s"}]}
 overlap = "skip"
 retry = {max = 50, initial = "1s", cap = "1s"}
 [jobs.one]

@@ -63,7 +63,7 @@ exit "${3:-0}"
 EOF
 chmod +x hook
 cat >hooked.json <<EOF
-{"pre": {"argv": ["$scratch/hook", "pre", "$scratch/said"]}, "post": {"argv": ["$scratch/hook", "post", "$scratch/said"]}}
+{"pre": {"run": ["$scratch/hook", "pre", "$scratch/said"]}, "post": {"run": ["$scratch/hook", "post", "$scratch/said"]}}
 EOF
 "$hyperctl" job add hooked "$scratch/web.raw" hooked --from hooked.json >/dev/null
 "$hyperctl" job run hooked >/dev/null
