@@ -196,7 +196,8 @@ Result<void> Daemon::change_jobs(const std::string& name, const std::string& jso
     if (there && states_.at(name).phase == Phase::running) return fail(EBUSY, "job {}: it runs; cancel it first", name);
     Config config = config_;
     config.jobs.erase(name);
-    TRY(hyper::scheduler::add_job(config, TRY(parse_job_json(json, name, config))));
+    Job job = TRY(parse_job_json(json, name, config));
+    TRY(hyper::scheduler::add_job(config, std::move(job)));
     // What was fixed by the definition before counts no more than for a new job, but for what is on the disk.
     std::swap(config_, config);
     Change change;
@@ -333,7 +334,7 @@ Counters Daemon::counters() {
 
 std::optional<carbon::StepSeries> Daemon::measured(const std::string& zone) {
     std::lock_guard lock(mutex_);
-    const carbon::StepSeries* series = outlooks_.measured(zone);
+    const carbon::StepSeries* series = outlooks_.measured(zone, carbon::SignalKind::average);
     return series == nullptr ? std::nullopt : std::optional(*series);
 }
 

@@ -80,7 +80,7 @@ class Daemon {
     Counters counters();
     const std::string& logs() const { return logs_; }
     const std::string& root() const { return root_; }
-    // What was measured in a zone; nothing where nothing is known.
+    // The average intensity that was measured in a zone; nothing where nothing is known.
     std::optional<carbon::StepSeries> measured(const std::string& zone);
 
   private:

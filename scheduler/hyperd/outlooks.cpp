@@ -3,20 +3,24 @@
 
 #include "blockengine/base/csv.h"
 #include "carbon/table_signal.h"
-#include "carbon/zones.h"
 #include "scheduler/table_outlook.h"
 
 namespace hyper::hyperd {
 
 Result<void> Outlooks::load(const scheduler::Config& config) {
     std::map<std::string, carbon::StepSeries> table;
-    if (!config.carbon_table.empty()) table = TRY(carbon::read_signal_table(TRY(CsvTable::read(config.carbon_table))));
+    if (!config.carbon_table.empty()) {
+        CsvTable csv = TRY(CsvTable::read(config.carbon_table));
+        table = TRY(carbon::read_signal_table(csv));
+    }
     table_ = std::move(table);
     table_name_ = "table " + config.carbon_table;
     return {};
 }
 
-const carbon::StepSeries* Outlooks::measured(const std::string& zone) const {
+// The table's are average intensities, and no other kind is measured here.
+const carbon::StepSeries* Outlooks::measured(const std::string& zone, carbon::SignalKind kind) const {
+    if (kind != carbon::SignalKind::average) return nullptr;
     auto found = table_.find(zone);
     return found == table_.end() ? nullptr : &found->second;
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 
 #include "scheduler/decide.h"
@@ -23,8 +22,8 @@ class Outlooks {
 
     const ByZone& average() const { return average_; }
     const ByZone& marginal() const { return marginal_; }
-    // What was measured in a zone up to `now`; nullptr where nothing is known.
-    const carbon::StepSeries* measured(const std::string& zone) const;
+    // Of a zone, by today's id; nullptr where nothing is known.
+    const carbon::StepSeries* measured(const std::string& zone, carbon::SignalKind kind) const;
 
   private:
     std::string table_name_;

@@ -17,7 +17,7 @@ Ends ends_of(const scheduler::CarbonRule& rule, const Outlooks& measured) {
     Ends ends;
     auto find = [&](const std::string& grid, const carbon::StepSeries*& series) {
         if (grid.empty()) return;
-        series = measured.measured(grid);
+        series = measured.measured(grid, rule.signal);
         ends.missing = ends.missing || series == nullptr;
     };
     find(rule.source_grid, ends.source);

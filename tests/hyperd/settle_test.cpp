@@ -69,6 +69,12 @@ TEST_F(SettleTest, nothing_is_said_of_what_is_not_known) {
     EXPECT_FALSE(settle(row, rule, outlooks, at(5)));
 }
 
+TEST_F(SettleTest, average_intensities_say_nothing_about_marginal_emissions) {
+    rule.signal = carbon::SignalKind::marginal;
+    EXPECT_FALSE(settle(row, rule, outlooks, at(5)));
+    EXPECT_FALSE(row.grams);
+}
+
 TEST_F(SettleTest, foresight_waits_until_the_deadline_has_passed) {
     settle(row, rule, outlooks, at(3));
     EXPECT_TRUE(row.grams);
