@@ -159,7 +159,7 @@ const char* message_of(int status) {
 // httplib parses requests and writes responses; it neither listens nor owns a thread here.
 class Http : public httplib::Server {
   public:
-    Http(PeerStream& stream, const Limits& limits, const Handler& handler) : stream_(stream), limits_(limits), handler_(handler) {
+    Http(PeerStream& stream, const Limits& limits, const http::Handler& handler) : stream_(stream), limits_(limits), handler_(handler) {
         svr_sock_ = stream.socket();  // else answers in pieces would end at once, as if the server were being stopped
         set_payload_max_length(limits.body_bytes_max);
         set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) { return before_body(request, response); });

@@ -72,7 +72,7 @@ Result<Config> Daemon::read_all() {
     Config config = TRY(read_config(options_.config));
     for (const StoredJob& stored : TRY(store_.jobs())) {
         auto job = parse_job_json(stored.json, stored.name, config);
-        auto added = job ? add_job(config, std::move(*job)) : tl::unexpected(job.error());
+        Result<void> added = job ? hyper::scheduler::add_job(config, std::move(*job)) : Result<void>(tl::unexpected(job.error()));
         // It stays in the store: a configuration that is put right brings it back.
         if (!added) log_error("job {}, which was added by the API, does not fit the configuration and is left out: {}", stored.name, added.error().message);
     }

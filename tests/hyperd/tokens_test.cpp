@@ -48,7 +48,7 @@ TEST(Tokens, what_is_none_is_not_found) {
 }
 
 TEST(Tokens, a_wrong_line_is_named_and_not_shown) {
-    for (std::string line : {"w read", "w reed " + token, "w read secretsecret", "w read sha256:zz", "w read " + token + " more"}) {
+    for (const std::string& line : {std::string("w read"), "w reed " + token, std::string("w read secretsecret"), std::string("w read sha256:zz"), "w read " + token + " more"}) {
         auto tokens = Tokens::parse("# first\n" + line, "tokens");
         ASSERT_FALSE(tokens) << line;
         EXPECT_EQ(tokens.error().code, EINVAL);
