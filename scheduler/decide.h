@@ -42,7 +42,7 @@ struct MonthUse {
 
 struct World {
     const Config& config;
-    const std::map<std::string, JobState>& states;                          // of every job of the configuration
+    const std::map<std::string, JobState>& states;                          // a job without one is new
     const std::map<std::string, ZoneOutlook>& average, &marginal;           // by zone id
     const std::map<std::string, std::vector<SyncMeasure>>& measures;        // by source
     const std::map<std::string, Money>& costs;                              // of one sync, besides power, by job; where known
@@ -81,7 +81,7 @@ const char* cause_name(Cause cause);
 
 // A start that was thought of. Grams and money are of the run as expected; not there where nothing is known.
 struct Alternative {
-    std::string what;  // "now", "best", "last moment"
+    std::string what;  // "now", "planned", "last moment"
     Instant start{};
     std::optional<carbon::Estimate> grams;
     std::optional<Money> money;

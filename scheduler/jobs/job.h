@@ -78,7 +78,7 @@ struct JobLimits {
 
 // Of all jobs together.
 struct GlobalLimits {
-    unsigned runs = 4, per_source = 1, per_target = 2;  // at a time
+    unsigned runs = 4, per_source = 2, per_target = 4;  // at a time
     std::vector<BandwidthRule> bandwidth;
     ApiCallLimit api_calls;
     std::string timezone = "UTC";  // of the bandwidth's windows
@@ -88,9 +88,13 @@ struct GlobalLimits {
 struct CarbonRule {
     double weight = 1;
     carbon::SignalKind signal = carbon::SignalKind::average;
-    std::string source_zone, target_zone;  // as carbon::find_zone() takes them; empty: not known, and not counted
+    std::string source_zone, target_zone;  // as written, for carbon::find_zone(); empty: not known, and not counted
     double min_gain = 0.03;                // share that waiting must save
     bool interrupt = false;                // a run may be paused while the grid is dirtier than later
+
+    // What was written, looked up: the grids' ids, and whose machines these are ("aws", ..., "onprem"), for the energy.
+    std::string source_grid, target_grid;
+    std::string source_place = "onprem", target_place = "onprem";
 };
 
 enum class OnExceed { defer_within_rpo, warn, stop };
@@ -128,6 +132,7 @@ struct Policy {
     CostRule cost;
     std::optional<Hook> pre, post;
 
+    // Looked up from what was written.
     std::optional<Windows> windows;  // of allow and deny; nothing if there are none
 };
 

@@ -55,8 +55,8 @@ std::optional<Outcome> find_outcome(std::string_view name);
 struct AttemptEnd {
     Outcome outcome = Outcome::success;
     Failure failure = Failure::io;  // of Outcome::failed
-    std::string message;            // of what went wrong
-    std::string generation;         // of Outcome::success
+    std::string message = {};       // of what went wrong
+    std::string generation = {};    // of Outcome::success
 };
 
 // The state when an attempt for `period` begins. The phase is `running`.

@@ -17,8 +17,6 @@
 
 namespace hyper::scheduler {
 
-class Sqlite;
-
 // Everything that one decision or one thing that happened changes: one transaction.
 struct Change {
     std::vector<StoredJob> put_jobs;
@@ -75,8 +73,9 @@ class Store {
     Result<void> prune(Instant before);
 
   private:
-    explicit Store(std::unique_ptr<Sqlite> database);
-    std::unique_ptr<Sqlite> database_;
+    struct Parts;
+    explicit Store(std::unique_ptr<Parts> parts);
+    std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace hyper::scheduler

@@ -46,10 +46,12 @@ int main_of(int argc, char** argv) {
     add_check(app, chosen);
     add_compare(app, chosen);
     add_export(app, chosen);
+    add_plan(app, chosen);
     add_provider(app, chosen);
     add_push(app, chosen);
     add_restore(app, chosen);
     add_root(app, chosen);
+    add_simulate(app, chosen);
     add_sync(app, chosen);
     add_trace(app, chosen);
     add_volume(app, chosen);
