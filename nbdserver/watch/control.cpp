@@ -29,7 +29,7 @@ http::Answer answer_of(Answer answer) {
 
 http::Limits limits() {
     std::chrono::milliseconds time(Control::request_ms_max);
-    return {.request_bytes_max = Control::request_bytes_max, .body_bytes_max = 0, .request_max = time, .answer_max = time};
+    return {.request_bytes_max = Control::request_bytes_max, .body_bytes_max = Control::request_bytes_max, .request_max = time, .answer_max = time};
 }
 
 http::Handler handler_over(Registry& registry, OfferedList offered) {

@@ -24,7 +24,8 @@ std::chrono::milliseconds RateLimit::take(const std::string& origin, Time now) {
     }
     Bucket& bucket = found->second;
     bucket = {filled(bucket, now), now};
-    if (bucket.left < 1) return std::chrono::milliseconds(static_cast<int64_t>(std::ceil((1 - bucket.left) / per_second_ * 1000)));
+    constexpr double rounding = 1e-6;  // a millisecond that is waited must be enough
+    if (bucket.left < 1 - rounding) return std::chrono::milliseconds(static_cast<int64_t>(std::ceil((1 - rounding - bucket.left) / per_second_ * 1000)));
     bucket.left -= 1;
     return {};
 }
