@@ -20,6 +20,8 @@ using std::chrono::minutes;
 constexpr Seconds look_ahead = hours(8 * 24);
 // A pause that is shorter is not worth stopping for.
 constexpr Seconds pause_min = minutes(15);
+// Of the weight of running at once.
+constexpr double as_good_within = 0.005;
 // Beyond the last deadline, so that runs which end just there have room.
 constexpr Seconds room_margin = hours(1);
 
@@ -100,9 +102,9 @@ class Decider {
         size = estimate_sync(measures, since(std::max(now_, open.due.earliest)), rate);
         const std::optional<Seconds> rpo = job.rules.rpo;
         if (!size.measured && rpo) {
-            // A guess must not eat the objective.
+            // It may be anything, so half of the objective is kept for it.
             size.length = std::min(size.length, *rpo / 8);
-            size.length_p95 = std::min(size.length_p95, *rpo / 2);
+            size.length_p95 = *rpo / 2;
         }
         if (size.measured && rpo && !first) size.length_p95 = std::max(size.length_p95, estimate_sync(measures, *rpo, rate).length_p95);
         size.length = std::max(size.length, Seconds(1));
@@ -431,6 +433,7 @@ class Decider {
         if (weights.size() > 0) {
             Plan made = scheduler::plan(task, weights, &left);
             begins = made.runs[0].from, reason = made.reason;
+            if (reason == Reason::lightest && still_good(open, task, weights, left, made)) begins = *open.state->next_start;
         }
         bool unknown = reason == Reason::no_outlook || reason == Reason::no_capacity;
         if (unknown) begins = room.first_fit(left, task.earliest, task.length).value_or(task.earliest);
@@ -451,6 +454,14 @@ class Decider {
         else
             wait(open, Cause::limit, begins, fmt::format("too many run; planned for {}", instant_text(begins)));
         return begins;
+    }
+
+    // A start that was planned before is kept while it is as good, though the seed would choose another one now.
+    bool still_good(const Open& open, const Task& task, const Weights& weights, const Capacity& left, const Plan& made) const {
+        if (open.state->period != open.decision.period || !open.state->next_start || made.runs.size() != 1) return false;
+        Instant from = *open.state->next_start, until = from + task.length;
+        if (from < task.earliest || from > last_start(task) || !weights.known(from, until) || !left.fits(from, until)) return false;
+        return weights.of(from, until) <= made.weight + as_good_within * std::abs(made.weight_now);
     }
 
     static std::string start_text(Reason reason) {

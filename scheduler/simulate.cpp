@@ -193,7 +193,7 @@ class Simulation {
         if (serving.length.count() == 0) {
             serving.first = !state.last_point;
             serving.since = state.last_point ? now - *state.last_point : Seconds(hours(24));
-            double scale = double(serving.since.count()) / 86400 * (1 + options_.spread * (2 * drawn(decision.job, decision.period, 1) - 1));
+            double scale = (serving.first ? 4.0 : std::min(4.0, double(serving.since.count()) / 86400)) * (1 + options_.spread * (2 * drawn(decision.job, decision.period, 1) - 1));
             serving.length = std::max(Seconds(1), Seconds(std::llround(double(options_.length.count()) * scale)));
             serving.cause = cause_name(decision.cause);
         }

@@ -27,7 +27,8 @@ struct Trace {
 struct SimulateOptions {
     Instant from{}, until{};
     uint64_t seed = 1;
-    // How long a sync takes a day after the last one, in proportion to that time, and what share of it may come on top or be missing.
+    // How long a sync takes a day after the last one, in proportion to that time, and what share of it may come on top or be missing. The first one
+    // takes four times as long, and no later one longer than that.
     Seconds length{3600};
     double spread = 0.2;
     double failing = 0;               // share of attempts that fail in their middle

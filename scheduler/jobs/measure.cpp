@@ -43,11 +43,17 @@ SyncSize estimate_sync(std::span<const SyncMeasure> measures, Seconds since, uin
             fixed.push_back(measure.seconds);
     }
     SyncSize size;
-    if (since.count() > 0 ? dirty.empty() : first.empty()) return size;
+    if (measures.empty() || (since.count() == 0 && first.empty())) return size;
     size.measured = true;
-    double wait = double(since.count());
-    double bytes = since.count() > 0 ? quantile(dirty, 0.5) * wait : quantile(first, 0.5);
-    double bytes_p95 = since.count() > 0 ? high(dirty) * wait : quantile(first, 0.95);
+    double wait = double(since.count()), bytes = 0, bytes_p95 = 0;
+    if (since.count() == 0) {
+        bytes = quantile(first, 0.5), bytes_p95 = quantile(first, 0.95);
+    } else if (dirty.empty()) {
+        // No later sync moves more than the first, which moved all.
+        bytes = quantile(first, 0.5) / 2, bytes_p95 = quantile(first, 0.5);
+    } else {
+        bytes = quantile(dirty, 0.5) * wait, bytes_p95 = high(dirty) * wait;
+    }
     bytes = std::min(bytes, bytes_max), bytes_p95 = std::min(bytes_p95, bytes_max);
     double seconds = speed.empty() ? quantile(fixed, 0.5) : quantile(speed, 0.5) * bytes;
     double seconds_p95 = speed.empty() ? high(fixed) : high(speed) * bytes_p95;

@@ -27,7 +27,7 @@ struct SyncSize {
     bool measured = false;      // else nothing is known of the disk, and these are cautious guesses
 };
 
-// Of a sync `since` after the last one; of the first one where that is 0. Rates are medians, and their 95th percentile, of the last `measures_used` syncs, with the spread
+// Of a sync `since` after the last one; of the first one where that is 0. Where only the first one was measured, it bounds the later ones. Rates are medians, and their 95th percentile, of the last `measures_used` syncs, with the spread
 // of few measurements widened. `bytes_per_second_max`: what limits allow; 0 for no limit.
 SyncSize estimate_sync(std::span<const SyncMeasure> measures, Seconds since, uint64_t bytes_per_second_max);
 

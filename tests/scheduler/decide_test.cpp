@@ -78,7 +78,7 @@ TEST(Decide, keeps_a_guard_for_slow_runs_and_retries) {
     SmallWorld slow("rpo = \"24h\"\n" + no_retry);
     slow.succeeded(day0);
     slow.measures["/a/db"].back().seconds = slow.measures["/a/db"][3].seconds = 7200;
-    EXPECT_LT(*slow.decide_at(day0 + hours(2)).last_start, day0 + hours(22)) << "one of ten took twice as long";
+    EXPECT_EQ(*slow.decide_at(day0 + hours(2)).last_start, day0 + hours(22)) << "one of ten took twice as long";
 }
 
 TEST(Decide, says_when_the_objective_is_missed) {
@@ -291,10 +291,10 @@ TEST(Decide, holds_a_dependency_over_the_objective_and_says_so) {
 // Windows --------------------------------------------------------------------------------------------------------------------
 
 TEST(Decide, waits_for_its_window) {
-    SmallWorld world("every = \"0 12 * * *\"\nwindows = {allow = [\"20:00-06:00\"], deny = [\"21:00-22:00\"]}\n");
+    SmallWorld world("every = \"0 12 * * *\"\nwindows = {allow = [\"20:00-06:00\"], deny = [\"20:30-22:00\"]}\n");
     Decision decision = world.decide_at(day0 + hours(12));
     EXPECT_EQ(decision.cause, Cause::window);
-    EXPECT_EQ(decision.at, day0 + hours(22)) << "the hour does not fit before 21:00, since it is expected to take longer";
+    EXPECT_EQ(decision.at, day0 + hours(22)) << "the hour that it is expected to take does not fit before 20:30";
 }
 
 TEST(Decide, plans_into_the_cleanest_hours_of_its_windows) {
@@ -309,7 +309,7 @@ TEST(Decide, plans_into_the_cleanest_hours_of_its_windows) {
 }
 
 TEST(Decide, pauses_when_its_window_closes_and_goes_on_in_the_next) {
-    SmallWorld world("rpo = \"72h\"\nwindows = {allow = [\"20:00-22:00\"]}\n");
+    SmallWorld world("rpo = \"100h\"\nwindows = {allow = [\"20:00-22:00\"]}\n");
     world.succeeded(day0);
     world.states["db"] = after_start(world.states["db"], "x", day0 + hours(44), day0 + hours(45) + minutes(30));
     EXPECT_EQ(world.decide_at(day0 + hours(45) + minutes(45)).at, day0 + hours(46)) << "looks again when it closes";
@@ -419,8 +419,8 @@ TEST(Decide, budgets_defer_warn_and_stop) {
     EXPECT_LT(*defer.at, day0 + hours(24)) << "within its period, without an rpo";
     SmallWorld hard = budget("stop", "rpo = \"48h\"\n");
     hard.succeeded(day0 - hours(24));
-    EXPECT_EQ(hard.decide_at(day0).at, day0 + hours(23));
-    EXPECT_EQ(hard.decide_at(day0 + hours(23)).cause, Cause::deadline);
+    EXPECT_EQ(hard.decide_at(day0).at, day0 + hours(22)) << "after 48 hours it may take two";
+    EXPECT_EQ(hard.decide_at(day0 + hours(22)).cause, Cause::deadline);
 }
 
 TEST(Decide, keeps_the_months_requests) {

@@ -39,7 +39,13 @@ TEST(Measure, takes_the_spread_of_what_was_measured) {
 
 TEST(Measure, is_a_guess_where_nothing_was_measured) {
     EXPECT_FALSE(estimate_sync({}, day, 0).measured);
-    EXPECT_FALSE(estimate_sync(measures(3), Seconds(0), 0).measured) << "a first sync tells nothing of later ones, nor they of it";
+    EXPECT_FALSE(estimate_sync(measures(3), Seconds(0), 0).measured) << "later syncs tell nothing of the first one";
+}
+
+TEST(Measure, bounds_later_syncs_by_the_first_one) {
+    std::vector<SyncMeasure> first{{"s", {}, Seconds(0), 1000, 1000, 100}};
+    EXPECT_EQ(estimate_sync(first, day, 0).bytes_p95, 1000u);
+    EXPECT_EQ(estimate_sync(first, day, 0).length, Seconds(50));
 }
 
 TEST(Measure, is_not_faster_than_limits_allow) {

@@ -60,7 +60,7 @@ TEST(Simulate, saves_what_forecasts_make_possible) {
     EXPECT_GE(made->total.runs, 55u);
     EXPECT_EQ(made->total.rpo_misses, 0u);
     EXPECT_LT(made->total.grams, 0.85 * made->total.at_once);
-    EXPECT_GT(share_of_foresight(made->total).value_or(0), 0.8);
+    EXPECT_GT(share_of_foresight(made->total).value_or(0), 0.7) << "guards take a part of the window";
 }
 
 TEST(Simulate, never_knows_better_than_foresight) {
