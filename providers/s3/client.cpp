@@ -20,7 +20,7 @@ Outcome<std::unique_ptr<Client>> Client::open(const std::string& uri, const prov
     auto place = Place::parse(uri, options);
     if (!place) return tl::unexpected(place.error());
     auto http = Http::start(environment("AWS_CA_BUNDLE").value_or(""));
-    if (!http) return tl::unexpected(http.error());
+    if (!http) return failed(HYPER_FATAL, http.error().message);
     Credentials credentials;
     if (!place->anonymous()) {
         auto found = find_credentials(place->credentials_file(), **http, deadline_ns);

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "providers/s3/http.h"
+#include "providers/s3/answer.h"
 #include "providers/s3/signing.h"
 
 namespace hyper::s3 {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "providers/s3/http.h"
+#include "providers/s3/answer.h"
 
 namespace hyper::s3 {
 

@@ -94,9 +94,26 @@ int64_t seconds_between(const std::string& date, int64_t now_s) {
     return timegm(&utc) - now_s;
 }
 
+Failure failure_of(const HttpFailure& failure) {
+    switch (failure.problem) {
+        case HttpProblem::unreachable:
+        case HttpProblem::given_up:
+            return {HYPER_RETRY_LATER, failure.message};
+        case HttpProblem::untrusted:
+            return {HYPER_BAD_CONFIGURATION, failure.message + ": for one of your own CA set AWS_CA_BUNDLE"};
+        case HttpProblem::misconfigured:
+            return {HYPER_BAD_CONFIGURATION, failure.message};
+        case HttpProblem::internal:
+            break;
+    }
+    return {HYPER_FATAL, failure.message};
+}
+
 Failure failure_of(const HttpAnswer& answer, const std::string& what, Known known) {
-    if (answer.failure && (answer.status == 0 || answer.status / 100 == 2))
-        return {answer.failure->kind, what + ": " + answer.failure->message, answer.failure->retry_after_ms};
+    if (answer.failure && (answer.status == 0 || answer.status / 100 == 2)) {
+        Failure failure = failure_of(*answer.failure);
+        return {failure.kind, what + ": " + failure.message};
+    }
     ServerError said = server_error(answer.text);
     if (said.code == "RequestTimeTooSkewed") return {HYPER_NOT_ALLOWED, fmt::format("{}: {} (RequestTimeTooSkewed)", what, clock_text(answer)), 0};
     Meaning meaning = meaning_of(answer.status, known);

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "providers/s3/http.h"
+#include "providers/s3/answer.h"
 
 namespace hyper::s3 {
 

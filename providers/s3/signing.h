@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "providers/s3/http.h"
+#include "providers/s3/answer.h"
 
 namespace hyper::s3 {
 

@@ -10,8 +10,8 @@
 #include "blockengine/base/hex.h"
 #include "blockengine/base/log.h"
 #include "blockengine/base/sha256.h"
+#include "blockengine/http/http.h"
 #include "nbdserver/locks/config_file.h"
-#include "providers/s3/http.h"
 
 namespace hyper::hyperd {
 
@@ -46,7 +46,7 @@ Seconds webhook_delay(unsigned tries) { return std::min(delay_max, Seconds(int64
 
 class Webhooks::Sender {
   public:
-    Sender(Daemon& daemon, std::unique_ptr<s3::Http> http) : daemon_(daemon), http_(std::move(http)) {}
+    Sender(Daemon& daemon, std::unique_ptr<Http> http) : daemon_(daemon), http_(std::move(http)) {}
 
     // Errors: why it is to be tried again.
     Result<void> send(const scheduler::Webhook& hook, const scheduler::OutboxRow& row, int64_t timestamp) {
@@ -54,7 +54,7 @@ class Webhooks::Sender {
         std::string_view secret = file.bytes();
         if (secret.ends_with('\n')) secret.remove_suffix(1);
         if (secret.empty()) return fail(EINVAL, "{}: the secret is empty", hook.secret_file);
-        s3::HttpRequest request;
+        HttpRequest request;
         request.method = "POST";
         request.url = hook.url;
         request.headers = {{"Content-Type", "application/json"},
@@ -62,9 +62,9 @@ class Webhooks::Sender {
                            {"Hyper-Timestamp", std::to_string(timestamp)},
                            {"Hyper-Signature", webhook_signature(secret, timestamp, row.body)}};
         request.body = bytes_of_text(row.body);
-        request.deadline_ns = s3::monotonic_ns() + answer_ns_max;
+        request.deadline_ns = monotonic_ns() + answer_ns_max;
         request.cancelled = [this] { return !daemon_.wait(std::chrono::milliseconds(0)); };
-        s3::HttpAnswer answer = http_->ask(std::move(request));
+        HttpAnswer answer = http_->ask(std::move(request));
         if (answer.failure) return fail(EIO, "{}", answer.failure->message);
         if (answer.status < 200 || answer.status > 299) return fail(EIO, "{}: answered {}", hook.url, answer.status);
         return {};
@@ -72,7 +72,7 @@ class Webhooks::Sender {
 
   private:
     Daemon& daemon_;
-    const std::unique_ptr<s3::Http> http_;
+    const std::unique_ptr<Http> http_;
 };
 
 Webhooks::Webhooks(Daemon& daemon, std::unique_ptr<Sender> sender) : daemon_(daemon), sender_(std::move(sender)) {
@@ -82,9 +82,7 @@ Webhooks::Webhooks(Daemon& daemon, std::unique_ptr<Sender> sender) : daemon_(dae
 Webhooks::~Webhooks() { thread_.join(); }
 
 Result<std::unique_ptr<Webhooks>> Webhooks::start(Daemon& daemon) {
-    auto http = s3::Http::start();
-    if (!http) return fail(ENOTSUP, "webhooks: {}", http.error().message);
-    auto sender = std::make_unique<Sender>(daemon, std::move(*http));
+    auto sender = std::make_unique<Sender>(daemon, TRY(Http::start()));
     return std::unique_ptr<Webhooks>(new Webhooks(daemon, std::move(sender)));
 }
 

@@ -49,7 +49,7 @@ assert first["period"] != second["period"]
 assert second["kwh"]["low"] > 0 and second["kwh"]["low"] < second["kwh"]["middle"] < second["kwh"]["high"], second["kwh"]
 EOF
 "$hyperctl" job list >list
-grep -qE '^web +waiting ' list && grep -qE '^db +' list || die "$(cat list)"
+grep -qE '^web +done .* 2 +' list && grep -qE '^db +' list || die "$(cat list)"
 
 claim "what a run said is kept"
 "$hyperctl" job logs web >log
@@ -111,11 +111,11 @@ source = "$scratch/web.raw"
 volume = "later"
 EOF
 kill -HUP "$daemon"
-eventually job_is later phase waiting || die "$(cat answer)"
+eventually job_is later phase done || die "$(cat answer)"
 echo nonsense >>hyperd.toml
 kill -HUP "$daemon"
 eventually grep -q 'stays as it was' hyperd.log || die "not said"
-job_is later phase waiting || die "$(cat answer)"
+job_is later phase done || die "$(cat answer)"
 sed -i /nonsense/d hyperd.toml
 
 claim "what was added, and what is known, is there after a restart"

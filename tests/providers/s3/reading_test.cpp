@@ -285,7 +285,7 @@ TEST_F(S3Reading, closing_ends_what_still_waits) {
     http->begin(std::move(request), [&](HttpAnswer&& answer) { ended.set_value(std::move(answer)); });
     arrived.get_future().wait();
     http.reset();
-    EXPECT_EQ(ended.get_future().get().failure->kind, HYPER_RETRY_LATER);
+    EXPECT_EQ(ended.get_future().get().failure->problem, HttpProblem::given_up);
 }
 
 TEST_F(S3Reading, leaves_the_processs_signals_alone) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "providers/s3/http.h"
+#include "blockengine/http/http.h"
 
 #include <curl/curl.h>
 #include <fmt/format.h>
@@ -7,13 +7,14 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <future>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
-namespace hyper::s3 {
+namespace hyper {
 
 namespace {
 
@@ -92,7 +93,7 @@ int ask_cancelled(void* opaque, curl_off_t, curl_off_t, curl_off_t, curl_off_t) 
 // Of a failure's text what holds no query, where a signature may be.
 std::string without_query(std::string text) { return text.substr(0, text.find('?')); }
 
-Failure failure_of(const Transfer& transfer, CURLcode code) {
+HttpFailure failure_of(const Transfer& transfer, CURLcode code) {
     std::string text = without_query(transfer.error[0] != 0 ? transfer.error : curl_easy_strerror(code));
     switch (code) {
         case CURLE_COULDNT_RESOLVE_HOST:
@@ -105,17 +106,17 @@ Failure failure_of(const Transfer& transfer, CURLcode code) {
         case CURLE_OPERATION_TIMEDOUT:
         case CURLE_SSL_CONNECT_ERROR:
         case CURLE_WEIRD_SERVER_REPLY:
-            return {HYPER_RETRY_LATER, text};
+            return {HttpProblem::unreachable, text};
         case CURLE_ABORTED_BY_CALLBACK:
-            return {HYPER_RETRY_LATER, "the caller has stopped waiting"};
+            return {HttpProblem::given_up, "the caller has stopped waiting"};
         case CURLE_PEER_FAILED_VERIFICATION:
-            return {HYPER_BAD_CONFIGURATION, text + " (its certificate has to be good: for one of your own CA set AWS_CA_BUNDLE)"};
+            return {HttpProblem::untrusted, text + " (its certificate has to be good)"};
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_URL_MALFORMAT:
         case CURLE_UNSUPPORTED_PROTOCOL:
-            return {HYPER_BAD_CONFIGURATION, text};
+            return {HttpProblem::misconfigured, text};
         default:
-            return {HYPER_FATAL, text};
+            return {HttpProblem::internal, text};
     }
 }
 
@@ -184,17 +185,17 @@ class Http::Loop {
             if (!ended) curl_multi_poll(multi_, nullptr, 0, 1000, nullptr);
         }
         while (!under_way_.empty()) end(under_way_.begin()->first, CURLE_ABORTED_BY_CALLBACK);
-        for (auto& transfer : begun_) finish(*transfer, {HYPER_RETRY_LATER, "the connection is being closed"});
+        for (auto& transfer : begun_) finish(*transfer, {HttpProblem::given_up, "the connection is being closed"});
     }
 
     void add(std::unique_ptr<Transfer> transfer) {
         int64_t left_ms = (transfer->request.deadline_ns - monotonic_ns()) / 1'000'000;
-        if (left_ms <= 0) return finish(*transfer, {HYPER_RETRY_LATER, "its time was over before it began"});
+        if (left_ms <= 0) return finish(*transfer, {HttpProblem::unreachable, "its time was over before it began"});
         transfer->easy.reset(curl_easy_init());
-        if (!transfer->easy) return finish(*transfer, {HYPER_FATAL, "libcurl: out of memory"});
+        if (!transfer->easy) return finish(*transfer, {HttpProblem::internal, "libcurl: out of memory"});
         CURL* easy = transfer->easy.get();
         set_options(*transfer, left_ms);
-        if (curl_multi_add_handle(multi_, easy) != CURLM_OK) return finish(*transfer, {HYPER_FATAL, "libcurl: out of memory"});
+        if (curl_multi_add_handle(multi_, easy) != CURLM_OK) return finish(*transfer, {HttpProblem::internal, "libcurl: out of memory"});
         under_way_.emplace(easy, std::move(transfer));
     }
 
@@ -215,6 +216,10 @@ class Http::Loop {
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "hyper/" HYPER_VERSION);
         if (request.direct) curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
         if (!ca_file_.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file_.c_str());
+        if (!request.basic.empty()) {
+            curl_easy_setopt(easy, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
+            curl_easy_setopt(easy, CURLOPT_USERPWD, request.basic.c_str());
+        }
         if (request.cancelled) {
             curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
             curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, ask_cancelled);
@@ -254,7 +259,7 @@ class Http::Loop {
         finish(*transfer, failure_of(*transfer, code));
     }
 
-    static void finish(Transfer& transfer, Failure failure) {
+    static void finish(Transfer& transfer, HttpFailure failure) {
         transfer.answer.failure = std::move(failure);
         transfer.done(std::move(transfer.answer));
     }
@@ -280,13 +285,13 @@ std::string Http::missing() {
     return "";
 }
 
-Outcome<std::unique_ptr<Http>> Http::start(const std::string& ca_file) {
-    if (std::string what = missing(); !what.empty()) return failed(HYPER_FATAL, what);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return failed(HYPER_FATAL, "libcurl cannot be initialised");
+Result<std::unique_ptr<Http>> Http::start(const std::string& ca_file) {
+    if (std::string what = missing(); !what.empty()) return fail(ENOTSUP, "{}", what);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return fail(ENOTSUP, "libcurl cannot be initialised");
     CURLM* multi = curl_multi_init();
     if (multi == nullptr) {
         curl_global_cleanup();
-        return failed(HYPER_FATAL, "libcurl: out of memory");
+        return fail(ENOMEM, "libcurl: out of memory");
     }
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(connections_max));
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(connections_max));
@@ -306,4 +311,4 @@ HttpAnswer Http::ask(HttpRequest request) {
     return answered.get_future().get();
 }
 
-}  // namespace hyper::s3
+}  // namespace hyper
