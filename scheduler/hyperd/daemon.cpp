@@ -15,6 +15,7 @@
 #include "blockengine/base/log.h"
 #include "scheduler/hyperd/events.h"
 #include "scheduler/hyperd/paths.h"
+#include "scheduler/hyperd/views.h"
 
 namespace hyper::hyperd {
 
@@ -304,7 +305,12 @@ Result<int64_t> Daemon::last_event() {
 
 Result<std::vector<OutboxRow>> Daemon::outbox() {
     std::lock_guard lock(mutex_);
-    return store_.outbox(now());
+    auto rows = TRY(store_.outbox(now()));
+    // What is sent is the event as a whole, as the stream of events has it.
+    for (OutboxRow& row : rows)
+        for (const Event& event : TRY(store_.events_after(row.event - 1, 1)))
+            if (event.id == row.event) row.body = json_of(event).dump(-1, ' ', false, Json::error_handler_t::replace);
+    return rows;
 }
 
 Result<void> Daemon::delivered(const std::vector<int64_t>& rows, const std::vector<OutboxRow>& again) {

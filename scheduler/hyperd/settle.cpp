@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/hyperd/settle.h"
 
+#include <algorithm>
+
 namespace hyper::hyperd {
 
 namespace {
@@ -85,10 +87,11 @@ bool settle(scheduler::RunRow& row, const scheduler::CarbonRule& rule, const Out
         changed = changed || (!field && value);
         if (!field) field = value;
     };
-    Seconds length{1};
+    Seconds length{};
     for (const auto& stretch : row.stretches) length += stretch.until - stretch.from;
+    length = std::max(length, Seconds(1));
     if (row.stretches.back().until <= now) fill(row.grams, grams_of_stretches(row, ends));
-    if (row.due + length <= now) fill(row.grams_at_once, grams(row.energy, ends, row.due, row.due + length));
+    if (row.due + length <= now + Seconds(1)) fill(row.grams_at_once, grams(row.energy, ends, row.due, row.due + length));
     if (row.deadline && *row.deadline <= now && !row.grams_foresight) fill(row.grams_foresight, grams_with_foresight(row, ends, length));
     return changed;
 }

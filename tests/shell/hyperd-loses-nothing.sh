@@ -49,9 +49,10 @@ assert not missing, missing
 EOF
 
 claim "every run that was asked for ran"
+# At least once: where hyperd did not live to write down that it had ended, it ran again under the same period.
 all_ran() {
     local name
-    for name in $(cat asked); do ask_hyperd GET "/v1/jobs/$name" >/dev/null && grep -q '"last_generation": "1"' answer || return 1; done
+    for name in $(cat asked); do ask_hyperd GET "/v1/jobs/$name" >/dev/null && grep -q '"last_generation": "[0-9]' answer || return 1; done
 }
 eventually all_ran || die "$(cat answer)"
 

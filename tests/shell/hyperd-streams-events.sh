@@ -36,7 +36,7 @@ change 1
 eventually ran 2 || die "$(cat answer)"
 kill "$daemon"; gone "$daemon"
 serve_hyperd hyperd.toml
-mv stream before
+mv stream before; : >stream
 listen -H "Last-Event-ID: $last"
 eventually grep -q '^event: config.loaded' stream || die "$(cat stream)"
 grep -q '^event: run.succeeded' stream || die "$(cat stream)"
