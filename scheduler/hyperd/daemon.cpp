@@ -86,6 +86,7 @@ Result<void> Daemon::load() {
     TRY(outlooks.load(config));
     outlooks_ = std::move(outlooks);
     for (const std::string& warning : config.warnings) log_warning("{}", warning);
+    if (!config.feeds.empty()) log_warning("{}: hyperd does not ask [feeds] yet; carbon_table is what it plans by", options_.config);
     config_ = std::move(config);
     for (auto& [name, running] : running_)
         if (find(name) == nullptr) running.attempt->stop();
@@ -113,12 +114,12 @@ Result<void> Daemon::know_new_jobs(Change& change, Instant when) {
     return {};
 }
 
-// Runs that went on when hyperd ended without a word.
+// Runs that went on when hyperd ended without a word, or that the configuration had left out since.
 Result<void> Daemon::take_up_interrupted() {
     Change change;
     for (const auto& [name, job] : config_.jobs) {
         const JobState& state = states_.at(name);
-        if (state.phase != Phase::running) continue;
+        if (state.phase != Phase::running || running_.contains(name)) continue;
         AttemptEnd end{Outcome::killed, Failure::killed, "hyperd ended while it ran", ""};
         change.states.push_back(after_end(job, state, end, std::nullopt, now(), seed_));
         if (auto row = TRY(store_.run(name, state.period))) {
@@ -154,6 +155,7 @@ Result<void> Daemon::commit(Change& change) {
 Result<void> Daemon::reload() {
     std::lock_guard lock(mutex_);
     TRY(load());
+    TRY(take_up_interrupted());
     woken_ = true;
     changed_.notify_all();
     return {};
@@ -238,6 +240,18 @@ Result<void> Daemon::remove_job(const std::string& name) {
     return {};
 }
 
+// The row of a run that waited to be tried again, or to go on.
+Result<void> Daemon::end_open_run(Change& change, const JobState& state, Instant when) {
+    auto row = state.period.empty() ? std::nullopt : TRY(store_.run(state.job, state.period));
+    if (!row || row->ended_at) return {};
+    row->phase = "cancelled";
+    row->message = "it was cancelled";
+    row->ended_at = when;
+    change.runs.push_back(*row);
+    change.events.push_back(event(when, "run.cancelled", state.job, Json{{"period", row->period}, {"message", row->message}}));
+    return {};
+}
+
 Result<void> Daemon::ask(const std::string& name, Wish wish) {
     std::lock_guard lock(mutex_);
     if (find(name) == nullptr) return fail(ENOENT, "job {}: there is none of that name", name);
@@ -257,6 +271,7 @@ Result<void> Daemon::ask(const std::string& name, Wish wish) {
             break;
         case Wish::cancel:
             change.states.push_back(after_cancel(state, now()));
+            if (state.phase != Phase::running) TRY(end_open_run(change, state, now()));
             break;
     }
     TRY(commit(change));

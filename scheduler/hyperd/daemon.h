@@ -97,6 +97,8 @@ class Daemon {
     scheduler::World world(Instant now, const scheduler::MonthUse& used) const;
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
     Result<bool> step(Instant now);
+    void tell_of_objective(scheduler::Change& change, const scheduler::Decision& decision, Instant deadline, Instant when);
+    Result<void> end_open_run(scheduler::Change& change, const scheduler::JobState& state, Instant when);
     void finish(AttemptReport report);
     void start(const scheduler::Decision& decision);
     void settle_some(Instant now);

@@ -53,6 +53,17 @@ Result<std::vector<Decision>> Daemon::decide_now(Instant when) {
     return decide(world(when, TRY(store_.used(when))));
 }
 
+// Once for each deadline.
+void Daemon::tell_of_objective(Change& change, const Decision& decision, Instant deadline, Instant when) {
+    auto tell = [&](std::map<std::string, Instant>& told, const char* kind) {
+        if (told[decision.job] == deadline) return;
+        told[decision.job] = deadline;
+        change.events.push_back(event(when, kind, decision.job, Json{{"deadline", instant_text(deadline)}, {"why", decision.explanation}}));
+    };
+    if (decision.at_risk) tell(at_risk_, "rpo.at_risk");
+    if (deadline < when) tell(missed_, "rpo.missed");
+}
+
 // True where something was begun or ended, so that it is to be decided anew.
 Result<bool> Daemon::step(Instant when) {
     auto decisions = TRY(decide_now(when));
@@ -68,14 +79,7 @@ Result<bool> Daemon::step(Instant when) {
         }
         for (Instant skipped : decision.skipped)
             change.events.push_back(event(when, "run.skipped", decision.job, Json{{"due", instant_text(skipped)}}));
-        if (decision.at_risk && decision.deadline && at_risk_[decision.job] != *decision.deadline) {
-            at_risk_[decision.job] = *decision.deadline;
-            change.events.push_back(event(when, "rpo.at_risk", decision.job, Json{{"deadline", instant_text(*decision.deadline)}, {"why", decision.explanation}}));
-        }
-        if (decision.deadline && *decision.deadline < when && find(decision.job)->rules.rpo && missed_[decision.job] != *decision.deadline) {
-            missed_[decision.job] = *decision.deadline;
-            change.events.push_back(event(when, "rpo.missed", decision.job, Json{{"deadline", instant_text(*decision.deadline)}, {"why", decision.explanation}}));
-        }
+        if (auto rpo = find(decision.job)->rules.rpo) tell_of_objective(change, decision, state.last_point.value_or(state.since) + *rpo, when);
         if (decision.action != Action::run) continue;
         auto row = TRY(store_.run(decision.job, decision.period));
         if (!row) row = run_row(decision, when);

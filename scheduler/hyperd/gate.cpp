@@ -52,9 +52,9 @@ std::optional<Caller> token_caller(const http::Request& request, const GateRules
 }
 
 // What is wrong with how it was asked, whoever asks.
-std::optional<http::Answer> wrong_in(const http::Request& request, const GateRules& rules) {
+std::optional<http::Answer> wrong_in(const http::Request& request, bool tls, const GateRules& rules) {
     auto host = request.header("host");
-    if (!host || !is_ours(*host, rules))
+    if (!host || (!tls && !is_ours(*host, rules)))
         return problem(421, "the request is for a host that this is not; ask for localhost, or the name that [api] listen has", {"header.Host", host ? Json(*host) : Json()});
     if (auto origin = request.header("origin")) {
         size_t at = origin->find("://");
@@ -78,7 +78,7 @@ void Gate::change(GateRules rules) {
     rules_ = std::make_shared<const GateRules>(std::move(rules));
 }
 
-std::variant<Caller, http::Answer> Gate::judge(const http::Request& request, const Peer& peer, RateLimit::Time now) {
+std::variant<Caller, http::Answer> Gate::judge(const http::Request& request, const Peer& peer, bool tls, RateLimit::Time now) {
     std::shared_ptr<const GateRules> rules;
     std::chrono::milliseconds wait{};
     {
@@ -98,7 +98,7 @@ std::variant<Caller, http::Answer> Gate::judge(const http::Request& request, con
         if (!peer.local) answer.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"hyperd\"");
         return answer;
     }
-    if (auto wrong = wrong_in(request, *rules)) return std::move(*wrong);
+    if (auto wrong = wrong_in(request, tls, *rules)) return std::move(*wrong);
     return *caller;
 }
 

@@ -3,7 +3,7 @@
 //
 //   Unix socket   the peer's user is ours or root (every scope), or it is in the configured group (read and run)
 //   TCP           Authorization: Bearer TOKEN, of the token file
-//   both          Host must be a name of ours, against DNS rebinding; a request that a foreign page makes (Origin) is refused; bodies are JSON;
+//   both          Host must be a name of ours, against DNS rebinding (behind TLS the certificate has seen to that); a request that a foreign page makes (Origin) is refused; bodies are JSON;
 //                 each origin has so many requests a second
 #pragma once
 
@@ -36,7 +36,7 @@ class Gate {
     void change(GateRules rules);
 
     // Who it is, or what is answered instead.
-    std::variant<Caller, http::Answer> judge(const http::Request& request, const Peer& peer, RateLimit::Time now);
+    std::variant<Caller, http::Answer> judge(const http::Request& request, const Peer& peer, bool tls, RateLimit::Time now);
 
   private:
     std::mutex mutex_;

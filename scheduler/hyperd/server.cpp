@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "blockengine/base/log.h"
@@ -84,9 +85,11 @@ void Server::let_in(const Door& door) {
         return;
     }
     std::lock_guard lock(mutex_);
-    if (connections_.size() >= connections_max) return send_away(fd.get());
+    bool remote = door.listener.remote();
+    if (std::ranges::count(connections_, remote, &Connection::remote) >= connections_max) return send_away(fd.get());
     Connection& connection = connections_.emplace_back();
     connection.fd = std::move(fd);
+    connection.remote = remote;
     connection.thread = std::thread([this, &connection, &door] {
         serve(connection.fd.get(), door);
         ::shutdown(connection.fd.get(), SHUT_RDWR);
@@ -107,7 +110,7 @@ void Server::serve(int fd, const Door& door) {
     Caller caller;
     http::Handler handler;
     handler.refuse = [&](const http::Request& request) -> std::optional<http::Answer> {
-        auto judged = gate_.judge(request, *peer, std::chrono::steady_clock::now());
+        auto judged = gate_.judge(request, *peer, tls != nullptr, std::chrono::steady_clock::now());
         if (auto* answer = std::get_if<http::Answer>(&judged)) return std::move(*answer);
         caller = std::get<Caller>(std::move(judged));
         return std::nullopt;

@@ -23,7 +23,7 @@ struct Door {
 
 class Server {
   public:
-    static constexpr int connections_max = 64;
+    static constexpr int connections_max = 64;  // by TCP; and as many on Unix sockets, which the former cannot use up
     static constexpr size_t body_bytes_max = 256 << 10, head_bytes_max = 32 << 10;
 
     // `gate` and `router` outlive it. Errors: what the system says.
@@ -34,6 +34,7 @@ class Server {
   private:
     struct Connection {
         UniqueFd fd;
+        bool remote = false;
         std::thread thread;
         bool done = false;  // guarded by mutex_
     };

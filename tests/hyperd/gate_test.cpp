@@ -28,8 +28,8 @@ class GateTest : public testing::Test {
         request.headers = {{"host", "localhost"}};
     }
     // The status of the refusal, or 0.
-    int status(const Peer& peer) {
-        auto judged = gate.judge(request, peer, begin);
+    int status(const Peer& peer, bool tls = false) {
+        auto judged = gate.judge(request, peer, tls, begin);
         auto* answer = std::get_if<http::Answer>(&judged);
         return answer == nullptr ? 0 : answer->status;
     }
@@ -44,7 +44,7 @@ class GateTest : public testing::Test {
 };
 
 TEST_F(GateTest, our_user_may_do_everything_on_the_socket) {
-    auto judged = gate.judge(request, local, begin);
+    auto judged = gate.judge(request, local, false, begin);
     ASSERT_TRUE(std::holds_alternative<Caller>(judged));
     EXPECT_TRUE(std::get<Caller>(judged).may(Scope::admin));
 }
@@ -60,7 +60,7 @@ TEST_F(GateTest, another_user_is_refused_on_the_socket) {
 TEST_F(GateTest, a_member_of_the_group_may_look_and_run_but_not_change) {
     local.uid = 12345;
     local.groups = {1, 4711};
-    auto judged = gate.judge(request, local, begin);
+    auto judged = gate.judge(request, local, false, begin);
     ASSERT_TRUE(std::holds_alternative<Caller>(judged));
     EXPECT_TRUE(std::get<Caller>(judged).may(Scope::run));
     EXPECT_FALSE(std::get<Caller>(judged).may(Scope::admin));
@@ -95,6 +95,13 @@ TEST_F(GateTest, a_foreign_host_is_refused) {
     EXPECT_EQ(status(local), 421);
 }
 
+TEST_F(GateTest, behind_tls_the_certificate_says_which_host_it_is) {
+    set("authorization", "Bearer " + token);
+    set("host", "backup.example.net");
+    EXPECT_EQ(status(remote), 421);
+    EXPECT_EQ(status(remote, true), 0);
+}
+
 TEST_F(GateTest, a_page_of_another_origin_is_refused) {
     set("origin", "https://evil.example");
     EXPECT_EQ(status(local), 403);
@@ -122,7 +129,7 @@ TEST_F(GateTest, a_path_with_a_control_character_is_refused) {
 
 TEST_F(GateTest, too_many_requests_are_told_when_to_come_again) {
     for (int i = 0; i < static_cast<int>(Gate::requests_burst); ++i) EXPECT_EQ(status(local), 0);
-    auto judged = gate.judge(request, local, begin);
+    auto judged = gate.judge(request, local, false, begin);
     ASSERT_TRUE(std::holds_alternative<http::Answer>(judged));
     const auto& answer = std::get<http::Answer>(judged);
     EXPECT_EQ(answer.status, 429);

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 need curl python3
 
+touch taken
 (umask 077 && echo "a secret of some length" >secret)
 python3 "$SRC/tests/hyperd/webhook_receiver.py" port "a secret of some length" taken &
 servers+=($!)
