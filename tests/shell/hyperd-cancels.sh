@@ -62,5 +62,6 @@ claim "a sync ends with hyperd, however that ends"
 "$hyperctl" job run slow >/dev/null
 eventually moves slow || die "$(cat answer)"
 kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || :
 none_left() { [ -z "$(processes_of slow.raw)" ]; }
 eventually none_left || die "it outlives hyperd: $(processes_of slow.raw)"
