@@ -10,22 +10,7 @@
 #include <charconv>
 #include <optional>
 
-// toml++ 3.3 asserts on some malformed files, where an error is due: so its assertions throw, as
-// its other errors do, in every kind of build.
-namespace hyper {
-namespace {
-struct BrokenToml {};
-constexpr void assert_toml(bool holds) {
-    if (!holds) throw BrokenToml();
-}
-}  // namespace
-}  // namespace hyper
-#pragma push_macro("NDEBUG")
-#undef NDEBUG
-#define TOML_ASSERT(...) ::hyper::assert_toml(static_cast<bool>(__VA_ARGS__))
-#include <toml++/toml.h>
-#pragma pop_macro("NDEBUG")
-
+#include "blockengine/base/setting.h"
 #include "nbdserver/locks/config_file.h"
 
 namespace hyper {
@@ -63,24 +48,8 @@ bool any_matches(const std::vector<std::string>& patterns, std::string_view name
                        [&](const auto& pattern) { return matches(pattern, name); });
 }
 
-// How many letters must change (Levenshtein).
-size_t distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 0; i < a.size(); ++i) {
-        size_t diagonal = std::exchange(row[0], i + 1);
-        for (size_t j = 0; j < b.size(); ++j) {
-            size_t replaced = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-        }
-    }
-    return row.back();
-}
-
-std::string_view nearest(std::string_view key, std::initializer_list<std::string_view> known) {
-    return *std::min_element(known.begin(), known.end(),
-                             [&](auto a, auto b) { return distance(key, a) < distance(key, b); });
+std::string_view nearest_of(std::string_view word, std::initializer_list<std::string_view> known) {
+    return nearest(word, std::span(known.begin(), known.size()));
 }
 
 // An entry of the user or group database, by getpwnam_r or getgrnam_r.
@@ -117,146 +86,120 @@ class RulesReader {
 
     Result<std::shared_ptr<const Rules>> read() {
         std::string text = TRY(read_config_file(path_));
-        toml::table table = TRY(parse(text));
+        Setting table = TRY(parse_toml(text, path_));
         auto rules = std::make_shared<Rules>();
-        TRY(check_keys(table, "", {"allow", "limits"}));
-        if (const toml::node* limits = table.get("limits"))
-            TRY(read_limits(*limits, rules->limits_));
-        if (const toml::node* allow = table.get("allow")) {
-            const toml::array* list = allow->as_array();
-            if (list == nullptr) return wrong(*allow, "allow is a list of tables: [[allow]]");
-            for (const toml::node& rule : *list) rules->rules_.push_back(TRY(read_rule(rule)));
+        TRY(check(table, {"allow", "limits"}));
+        if (const Setting* limits = table.find("limits")) TRY(read_limits(*limits, rules->limits_));
+        if (const Setting* allow = table.find("allow")) {
+            if (allow->kind != Setting::Kind::list)
+                return allow->wrong("allow is a list of tables: [[allow]]");
+            for (const Setting& rule : allow->list) rules->rules_.push_back(TRY(read_rule(rule)));
         }
         return rules;
     }
 
   private:
-    Result<toml::table> parse(const std::string& text) {
-        try {
-            return toml::parse(text, path_);
-        } catch (const toml::parse_error& error) {
-            return fail(EINVAL, "{}:{}: {}", path_, error.source().begin.line, error.description());
-        } catch (const BrokenToml&) {
-            return fail(EINVAL, "{}: this is no TOML", path_);
-        }
+    static Result<void> check(const Setting& table, std::initializer_list<std::string_view> known) {
+        return check_keys(table, std::span(known.begin(), known.size()));
     }
 
-    tl::unexpected<Error> wrong(const toml::node& node, const std::string& message) {
-        return fail(EINVAL, "{}:{}: {}", path_, node.source().begin.line, message);
-    }
-
-    Result<void> check_keys(const toml::table& table, std::string_view where,
-                            std::initializer_list<std::string_view> known) {
-        for (const auto& [key, value] : table)
-            if (std::find(known.begin(), known.end(), key.str()) == known.end())
-                return fail(EINVAL, "{}:{}: unknown key {}{}; did you mean {}?", path_,
-                            key.source().begin.line, where, key.str(), nearest(key.str(), known));
+    Result<void> read_limits(const Setting& table, Limits& limits) {
+        if (table.kind != Setting::Kind::table)
+            return table.wrong("limits is a table: [limits]");
+        TRY(check(table, {"connections", "connections_per_peer", "handshake_seconds"}));
+        TRY(read_limit(table, "connections", 1'000'000, limits.connections));
+        TRY(read_limit(table, "connections_per_peer", 1'000'000, limits.connections_per_peer));
+        TRY(read_limit(table, "handshake_seconds", 3600, limits.handshake_seconds));
         return {};
     }
 
-    Result<void> read_limits(const toml::node& node, Limits& limits) {
-        const toml::table* table = node.as_table();
-        if (table == nullptr) return wrong(node, "limits is a table: [limits]");
-        TRY(check_keys(*table, "limits.",
-                       {"connections", "connections_per_peer", "handshake_seconds"}));
-        TRY(read_limit(*table, "connections", 1'000'000, limits.connections));
-        TRY(read_limit(*table, "connections_per_peer", 1'000'000, limits.connections_per_peer));
-        TRY(read_limit(*table, "handshake_seconds", 3600, limits.handshake_seconds));
-        return {};
-    }
-
-    Result<void> read_limit(const toml::table& table, std::string_view key, unsigned most,
+    Result<void> read_limit(const Setting& table, std::string_view key, unsigned most,
                             unsigned& limit) {
-        const toml::node* node = table.get(key);
-        if (node == nullptr) return {};
-        const toml::value<int64_t>* value = node->as_integer();
-        if (value == nullptr || value->get() < 1 || value->get() > most)
-            return wrong(*node, fmt::format("limits.{} is a number from 1 to {}", key, most));
-        limit = static_cast<unsigned>(value->get());
+        const Setting* value = table.find(key);
+        if (value == nullptr) return {};
+        if (value->kind != Setting::Kind::integer || value->integer < 1 || value->integer > most)
+            return value->wrong(fmt::format("limits.{} is a number from 1 to {}", key, most));
+        limit = static_cast<unsigned>(value->integer);
         return {};
     }
 
-    Result<Rules::Rule> read_rule(const toml::node& node) {
-        const toml::table* table = node.as_table();
-        if (table == nullptr) return wrong(node, "allow is a list of tables: [[allow]]");
-        TRY(check_keys(*table, "allow.", {"who", "read", "write"}));
+    Result<Rules::Rule> read_rule(const Setting& table) {
+        if (table.kind != Setting::Kind::table)
+            return table.wrong("allow is a list of tables: [[allow]]");
+        TRY(check(table, {"who", "read", "write"}));
         Rules::Rule rule;
-        auto who = TRY(read_texts(*table, "who"));
-        if (who.empty()) return wrong(node, "allow.who names nobody");
+        auto who = TRY(read_texts(table, "who"));
+        if (who.empty()) return table.wrong("allow.who names nobody");
         for (const auto& [text, at] : who) rule.who.push_back(TRY(read_who(text, *at)));
-        for (auto& [text, at] : TRY(read_texts(*table, "read")))
+        for (auto& [text, at] : TRY(read_texts(table, "read")))
             rule.read.push_back(TRY(check_pattern(text, *at)));
-        for (auto& [text, at] : TRY(read_texts(*table, "write")))
+        for (auto& [text, at] : TRY(read_texts(table, "write")))
             rule.write.push_back(TRY(check_pattern(text, *at)));
         if (rule.read.empty() && rule.write.empty())
-            return wrong(node, "allow has neither read nor write");
+            return table.wrong("allow has neither read nor write");
         return rule;
     }
 
     struct Text {
         std::string text;
-        const toml::node* at;
+        const Setting* at;
     };
-    Result<std::vector<Text>> read_texts(const toml::table& table, std::string_view key) {
+    Result<std::vector<Text>> read_texts(const Setting& table, std::string_view key) {
         std::vector<Text> texts;
-        const toml::node* node = table.get(key);
-        if (node == nullptr) return texts;
-        const toml::array* list = node->as_array();
-        if (list == nullptr)
-            return wrong(*node, fmt::format("allow.{} is a list of texts: [\"...\"]", key));
-        for (const toml::node& element : *list) {
-            const toml::value<std::string>* text = element.as_string();
-            if (text == nullptr)
-                return wrong(element, fmt::format("allow.{} is a list of texts: [\"...\"]", key));
-            texts.push_back({text->get(), &element});
+        const Setting* list = table.find(key);
+        if (list == nullptr) return texts;
+        auto message = fmt::format("allow.{} is a list of texts: [\"...\"]", key);
+        if (list->kind != Setting::Kind::list) return list->wrong(message);
+        for (const Setting& element : list->list) {
+            if (element.kind != Setting::Kind::text) return element.wrong(message);
+            texts.push_back({element.text, &element});
         }
         return texts;
     }
 
-    Result<std::string> check_pattern(const std::string& pattern, const toml::node& at) {
+    Result<std::string> check_pattern(const std::string& pattern, const Setting& at) {
         bool control = std::any_of(pattern.begin(), pattern.end(),
                                    [](char c) { return static_cast<unsigned char>(c) < 0x20; });
         if (pattern.empty() || pattern.size() > pattern_bytes_max || control)
-            return wrong(at, fmt::format("a pattern has 1 to {} bytes, and no control characters",
+            return at.wrong(fmt::format("a pattern has 1 to {} bytes, and no control characters",
                                          pattern_bytes_max));
         return pattern;
     }
 
-    Result<Rules::Who> read_who(const std::string& text, const toml::node& at) {
+    Result<Rules::Who> read_who(const std::string& text, const Setting& at) {
         using Kind = Rules::Who::Kind;
         if (text == "local") return Rules::Who{Kind::local, 0, ""};
         size_t colon = std::min(text.find(':'), text.size());
         std::string kind = text.substr(0, colon),
                     name = text.substr(std::min(colon + 1, text.size()));
         if (colon == text.size() || name.empty())
-            return wrong(
-                at, fmt::format("\"{}\" names nobody; did you mean {}?", text,
-                                nearest(kind, {"uid:1000", "user:NAME", "gid:1000", "group:NAME",
+            return at.wrong(
+                fmt::format("\"{}\" names nobody; did you mean {}?", text,
+                                nearest_of(kind, {"uid:1000", "user:NAME", "gid:1000", "group:NAME",
                                                "cert:NAME", "psk:NAME", "local"})));
         if (kind == "uid" || kind == "gid") {
             auto id = id_of(name);
             if (!id)
-                return wrong(at, fmt::format("\"{}\": this is no number of a {}", text,
+                return at.wrong(fmt::format("\"{}\": this is no number of a {}", text,
                                              kind == "uid" ? "user" : "group"));
             return Rules::Who{kind == "uid" ? Kind::uid : Kind::gid, *id, ""};
         }
         std::vector<char> buffer;
         if (kind == "user") {
             auto entry = entry_of<passwd>(getpwnam_r, name, buffer);
-            if (!entry) return wrong(at, fmt::format("user {}: {}", name, entry.error().message));
+            if (!entry) return at.wrong(fmt::format("user {}: {}", name, entry.error().message));
             return Rules::Who{Kind::uid, entry->pw_uid, ""};
         }
         if (kind == "group") {
             auto entry = entry_of<group>(getgrnam_r, name, buffer);
-            if (!entry) return wrong(at, fmt::format("group {}: {}", name, entry.error().message));
+            if (!entry) return at.wrong(fmt::format("group {}: {}", name, entry.error().message));
             return Rules::Who{Kind::gid, entry->gr_gid, ""};
         }
         if (kind == "cert") return Rules::Who{Kind::certificate, 0, name};
         if (kind == "psk") return Rules::Who{Kind::psk, 0, name};
-        return wrong(
-            at,
+        return at.wrong(
             fmt::format("\"{}\": unknown kind {}; did you mean {}?", text, kind,
-                        nearest(kind, {"uid", "user", "gid", "group", "cert", "psk", "local"})));
+                        nearest_of(kind, {"uid", "user", "gid", "group", "cert", "psk", "local"})));
     }
 
     const std::string& path_;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may read and write which disks, as a TOML file says it (toml++ is included in rules.cpp
-// alone):
+// Who may read and write which disks, as a TOML file says it:
 //
 //     [[allow]]
 //     who = ["user:alice", "cert:backup01.example"]

@@ -187,14 +187,29 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::from_certificates(
                         got == 0 ? "there is no list in it" : gnutls_strerror(got));
     }
 
-    text = TRY(read_config_file(path("server-cert.pem")));
-    Secret key = TRY(read_secret_file(path("server-key.pem")));
+    TRY(made->load_server_key(path("server-cert.pem"), path("server-key.pem")));
+    return made;
+}
+
+Result<void> TlsCredentials::load_server_key(const std::string& certificate, const std::string& key_file) {
+    std::string text = TRY(read_config_file(certificate));
+    Secret key = TRY(read_secret_file(key_file));
     gnutls_datum_t own = datum(text), key_pem = datum(key.bytes());
-    got = gnutls_certificate_set_x509_key_mem2(made->certificates_, &own, &key_pem,
-                                               GNUTLS_X509_FMT_PEM, nullptr, 0);
+    int got = gnutls_certificate_set_x509_key_mem2(certificates_, &own, &key_pem, GNUTLS_X509_FMT_PEM,
+                                                   nullptr, 0);
     if (got < 0)
-        return fail(EINVAL, "{} and {}: {}", path("server-cert.pem"), path("server-key.pem"),
-                    gnutls_strerror(got));
+        return fail(EINVAL, "{} and {}: {}", certificate, key_file, gnutls_strerror(got));
+    return {};
+}
+
+Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::for_known_server(
+    const std::string& certificate, const std::string& key) {
+    std::shared_ptr<TlsCredentials> made(new TlsCredentials);
+    made->priority_ = TRY(make_priority(certificate_priorities));
+    made->clients_show_certificates_ = false;
+    if (gnutls_certificate_allocate_credentials(&made->certificates_) != GNUTLS_E_SUCCESS)
+        return fail(ENOMEM, "tls: no memory for credentials");
+    TRY(made->load_server_key(certificate, key));
     return made;
 }
 
@@ -239,7 +254,7 @@ Result<std::unique_ptr<TlsSession>> TlsSession::start(
                    : gnutls_credentials_set(session, GNUTLS_CRD_PSK, with.psk_);
     if (code != GNUTLS_E_SUCCESS)
         return fail(ENOMEM, "tls: set up a session: {}", gnutls_strerror(code));
-    if (with.certificates_ != nullptr) {
+    if (with.certificates_ != nullptr && with.clients_show_certificates_) {
         gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
         static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
         static gnutls_typed_vdata_st for_clients{GNUTLS_DT_KEY_PURPOSE_OID,

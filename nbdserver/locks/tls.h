@@ -47,6 +47,10 @@ class TlsCredentials {
     // EINVAL for what is in them; a CRL that is out of date is taken, and refuses every client.
     static Result<std::shared_ptr<const TlsCredentials>> from_certificates(
         const std::string& folder);
+    // For clients that prove who they are by other means, once they have seen who the server is: no
+    // certificate is asked for. Both files are PEM. Errors: as above.
+    static Result<std::shared_ptr<const TlsCredentials>> for_known_server(
+        const std::string& certificate, const std::string& key);
     // Lines IDENTITY:KEY, the key in hexadecimal, as psktool writes them; empty lines are skipped.
     // Identities have 1 to 128 printable ASCII characters, keys 16 to 64 bytes. Errors: those of
     // read_secret_file(); EINVAL with file and line.
@@ -57,7 +61,10 @@ class TlsCredentials {
     friend class TlsSession;
     TlsCredentials() = default;
 
+    Result<void> load_server_key(const std::string& certificate, const std::string& key_file);
+
     gnutls_priority_st* priority_ = nullptr;
+    bool clients_show_certificates_ = true;
     // One of the two is set.
     gnutls_certificate_credentials_st* certificates_ = nullptr;
     gnutls_psk_server_credentials_st* psk_ = nullptr;

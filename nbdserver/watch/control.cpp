@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nbdserver/watch/control.h"
 
-#include <httplib.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -16,77 +15,31 @@
 
 #include "blockengine/base/log.h"
 #include "blockengine/base/unique_fd.h"
+#include "http/exchange.h"
 
 namespace hyper::watch {
 
 namespace {
 
-// One connection, as httplib wants it. Everything has to be done by a deadline, and no more than
-// request_bytes_max are read.
-class PeerStream : public httplib::Stream {
-  public:
-    explicit PeerStream(int fd) : fd_(fd) {}
+http::Answer answer_of(Answer answer) {
+    http::Answer made{answer.status, std::move(answer.content_type), std::move(answer.body)};
+    if (!answer.allow.empty()) made.headers.emplace_back("Allow", answer.allow);
+    return made;
+}
 
-    bool is_readable() const override { return left_bytes_ > 0 && wait(POLLIN); }
-    bool is_writable() const override { return wait(POLLOUT); }
-    ssize_t read(char* to, size_t size) override {
-        if (!is_readable()) return -1;
-        ssize_t got = ::recv(fd_, to, std::min(size, left_bytes_), MSG_DONTWAIT);
-        if (got > 0) left_bytes_ -= static_cast<size_t>(got);
-        return got;
-    }
-    ssize_t write(const char* from, size_t size) override {
-        if (!answering_) deadline_ = Clock::now() + limit;
-        answering_ = true;
-        return is_writable() ? ::send(fd_, from, size, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
-    }
-    void get_remote_ip_and_port(std::string&, int&) const override {}
-    void get_local_ip_and_port(std::string&, int&) const override {}
-    int socket() const override { return fd_; }
+http::Limits limits() {
+    std::chrono::milliseconds time(Control::request_ms_max);
+    return {.request_bytes_max = Control::request_bytes_max, .body_bytes_max = Control::request_bytes_max, .request_max = time, .answer_max = time};
+}
 
-  private:
-    using Clock = std::chrono::steady_clock;
-    static constexpr std::chrono::milliseconds limit{Control::request_ms_max};
-
-    bool wait(short event) const {
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
-        pollfd poll_fd{fd_, event, 0};
-        return left > 0 && ::poll(&poll_fd, 1, static_cast<int>(left)) == 1;
-    }
-
-    const int fd_;
-    size_t left_bytes_ = Control::request_bytes_max;
-    bool answering_ = false;
-    Clock::time_point deadline_ = Clock::now() + limit;
-};
-
-// httplib parses requests and writes responses; it neither listens nor owns a thread here.
-class Http : public httplib::Server {
-  public:
-    Http(Registry& registry, OfferedList offered) {
-        set_pre_routing_handler([&registry, offered = std::move(offered)](
-                                    const httplib::Request& request, httplib::Response& response) {
-            give(answer_to(request.method, request.path, registry, offered), response);
-            return HandlerResponse::Handled;
-        });
-        set_error_handler(Handler([](const httplib::Request&, httplib::Response& response) {
-            if (response.body.empty())
-                give(error_answer(response.status, "not a request that is understood"), response);
-        }));
-    }
-    void serve(int fd) {
-        PeerStream stream(fd);
-        bool closed = false;
-        process_request(stream, true, closed, nullptr);
-    }
-
-  private:
-    static void give(Answer answer, httplib::Response& response) {
-        response.status = answer.status;
-        if (!answer.allow.empty()) response.set_header("Allow", answer.allow);
-        response.set_content(std::move(answer.body), answer.content_type);
-    }
-};
+http::Handler handler_over(Registry& registry, OfferedList offered) {
+    http::Handler handler;
+    handler.answer = [&registry, offered = std::move(offered)](const http::Request& request) {
+        return answer_of(answer_to(request.method, request.path, registry, offered));
+    };
+    handler.malformed = [](int status, const std::string& message) { return answer_of(error_answer(status, message)); };
+    return handler;
+}
 
 Result<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
@@ -151,7 +104,7 @@ class ListeningControl : public Control {
         : path_(std::move(path)),
           listener_(std::move(listener)),
           stop_(std::move(stop)),
-          http_(registry, std::move(offered)),
+          handler_(handler_over(registry, std::move(offered))),
           thread_([this] { serve(); }) {
         struct stat status {};
         if (::lstat(path_.c_str(), &status) == 0) inode_ = status.st_ino;
@@ -178,7 +131,7 @@ class ListeningControl : public Control {
             UniqueFd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
             if (peer.get() >= 0)
                 is_allowed(peer.get())
-                    ? http_.serve(peer.get())
+                    ? http::serve(peer.get(), nullptr, limits_, handler_)
                     : log_warning("control socket {}: refused a stranger", path_);
             else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
                 ::poll(&fds[1], 1,
@@ -190,7 +143,8 @@ class ListeningControl : public Control {
     const std::string path_;
     const UniqueFd listener_, stop_;
     ino_t inode_ = 0;
-    Http http_;
+    const http::Limits limits_ = limits();
+    const http::Handler handler_;
     std::thread thread_;
 };
 

@@ -2,8 +2,7 @@
 // The control socket: HTTP on a Unix socket, for hyperctl, Prometheus and scripts. What it answers
 // is in routes.h.
 //
-// HTTP itself is cpp-httplib's, which is included in control.cpp and control_client.cpp alone. The
-// socket is ours: one thread serves one request a connection, one after the other, with limits on
+// One thread serves one request a connection (http/exchange.h), one after the other, with limits on
 // bytes and on time.
 #pragma once
 

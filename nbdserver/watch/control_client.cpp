@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nbdserver/watch/control_client.h"
 
-#include <httplib.h>
-#include <sys/socket.h>
-
-#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+
+#include "http/unix_client.h"
 
 namespace hyper::watch {
 
@@ -34,31 +32,12 @@ std::string default_control_path() {
     return "/run/hyper/control.sock";
 }
 
-std::string path_text(std::string_view text) {
-    std::string path;
-    for (unsigned char c : text) {
-        bool plain = (c < 0x80 && std::isalnum(c)) ||
-                     std::string_view("-._~/").find(static_cast<char>(c)) != std::string_view::npos;
-        path += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
-    }
-    return path;
-}
-
 Result<std::string> ask_control(const std::string& socket_path, const std::string& method,
                                 const std::string& target) {
-    httplib::ClientImpl client(socket_path);
-    client.set_address_family(AF_UNIX);
-    client.set_url_encode(false);
-    client.set_read_timeout(10);
-    httplib::Request request;
-    request.method = method;
-    request.path = target;
-    request.headers = {{"Host", "localhost"}};
-    auto result = client.send(request);
+    auto result = http::ask_unix(socket_path, method, target);
     if (!result)
-        return fail(ECONNREFUSED,
-                    "control socket {}: no answer ({}); is hypernbd running with --control?",
-                    socket_path, httplib::to_string(result.error()));
+        return fail(ECONNREFUSED, "control socket {}; is hypernbd running with --control?",
+                    result.error().message);
     if (result->status == 404) return fail(ENOENT, "{}", error_text(result->body));
     if (result->status != 200)
         return fail(EPROTO, "control socket {}: {} {}: {} {}", socket_path, method, target,

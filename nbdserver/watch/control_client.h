@@ -3,9 +3,9 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "blockengine/base/result.h"
+#include "http/message.h"
 
 namespace hyper::watch {
 
@@ -18,7 +18,6 @@ std::string default_control_path();
 Result<std::string> ask_control(const std::string& socket_path, const std::string& method,
                                 const std::string& target);
 
-// `text` as part of a target: all but letters, digits and "-._~/" as %XX.
-std::string path_text(std::string_view text);
+using http::path_text;
 
 }  // namespace hyper::watch

@@ -21,7 +21,7 @@ PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1
 
 claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
-commands=(cleanup "cost import" "cost estimate" "cost compare" push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync "trace show" "trace replay"
+commands=(cleanup "cost import" "cost estimate" "cost compare" "job list" "job add" "job show" "job delete" "job run" "job pause" "job resume" "job cancel" "job logs" "job watch" push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync "trace show" "trace replay"
     "volume create" "volume list" "volume log" "volume companions" "volume diff" "volume map" "volume verify" "volume repair" "volume prune" "volume pin"
     "volume unpin" "volume rollback" "volume hydrate" "volume commit" "volume discard" "volume clone" "volume delete")
 for command in "${commands[@]}"; do

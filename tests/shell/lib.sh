@@ -7,6 +7,8 @@
 #     make_disk KIND FILE        a raw disk: see make-disk for the kinds
 #     serve_nbd SPEC...          sets $socket;  $(uri NAME) is the URI of an export
 #     serve_hypernbd ARG...      the same with hypernbd; $server is its process, HYPERNBD another build's program
+#     serve_hyperd CONFIG ARG... hyperd over a configuration; $daemon is its process, $api its socket
+#     ask_hyperd METHOD TARGET [JSON]    by curl: the answer's body goes to `answer`, its status to standard output
 #     ends_well                  fails unless that hypernbd ends with 0, and soon, when it is told to
 #     mount_hyperfs SPEC...      sets $mount
 #     same FORMAT IMAGE RAW      fails unless IMAGE holds the same disk as the raw file
@@ -18,6 +20,7 @@ plugin=$BUILD/nbdkit-plugins/nbdkit-hyper-plugin.so
 hyperfs=$BUILD/fusefs/hyperfs
 hyperctl=$BUILD/tools/hyperctl
 hypernbd=${HYPERNBD:-$BUILD/nbdserver/hypernbd}
+hyperd=$BUILD/scheduler/hyperd/hyperd
 export HYPER_PROVIDERS=$BUILD/providers
 
 # Every view of a disk: the suffix of its name. And those that end at 2040 GiB.
@@ -105,6 +108,18 @@ ends_well() {
     gone "$server" || die "hypernbd does not end"
     wait "$server" || status=$?
     [ $status = 0 ] || die "hypernbd ended with $status"
+}
+
+serve_hyperd() {
+    mkdir -p "$HYPER_ROOT"
+    api=$HYPER_ROOT/run/hyperd.sock
+    "$hyperd" --hyperctl "$hyperctl" --config "$@" 2>>"$scratch/hyperd.log" &
+    daemon=$!
+    servers+=("$daemon")
+    eventually curl -sf --unix-socket "$api" -o answer http://localhost/v1/jobs || die "hyperd did not start: $(cat "$scratch/hyperd.log")"
+}
+ask_hyperd() {
+    curl -s --unix-socket "$api" -o answer -w '%{http_code}\n' -X "$1" ${3:+-H 'Content-Type: application/json' -d "$3"} "http://localhost$2"
 }
 
 mount_hyperfs() {

@@ -35,6 +35,7 @@ struct Command {
 };
 
 void add_cleanup(CLI::App& app, Command& chosen);
+void add_job(CLI::App& app, Command& chosen);
 void add_list(CLI::App& app, Command& chosen);
 void add_info(CLI::App& app, Command& chosen);
 void add_map(CLI::App& app, Command& chosen);
@@ -45,10 +46,12 @@ void add_cost(CLI::App& app, Command& chosen);
 void add_export(CLI::App& app, Command& chosen);
 // export list, show and close, below the command `export`.
 void add_export_admin(CLI::App& export_command, Command& chosen);
+void add_plan(CLI::App& app, Command& chosen);
 void add_provider(CLI::App& app, Command& chosen);
 void add_push(CLI::App& app, Command& chosen);
 void add_restore(CLI::App& app, Command& chosen);
 void add_root(CLI::App& app, Command& chosen);
+void add_simulate(CLI::App& app, Command& chosen);
 void add_sync(CLI::App& app, Command& chosen);
 void add_trace(CLI::App& app, Command& chosen);
 // create, list, log, ... below the command `volume`.

@@ -39,6 +39,7 @@ int main_of(int argc, char** argv) {
     app.fallthrough(false);
     Command chosen;
     add_cleanup(app, chosen);
+    add_job(app, chosen);
     add_list(app, chosen);
     add_info(app, chosen);
     add_map(app, chosen);
@@ -46,10 +47,12 @@ int main_of(int argc, char** argv) {
     add_compare(app, chosen);
     add_cost(app, chosen);
     add_export(app, chosen);
+    add_plan(app, chosen);
     add_provider(app, chosen);
     add_push(app, chosen);
     add_restore(app, chosen);
     add_root(app, chosen);
+    add_simulate(app, chosen);
     add_sync(app, chosen);
     add_trace(app, chosen);
     add_volume(app, chosen);

@@ -9,26 +9,31 @@
 
 namespace hyper::ctl {
 
-Progress::Progress(bool shown, uint64_t total_bytes) : shown_(shown), total_bytes_(total_bytes), drawn_(start_) {
-    if (shown_) draw(start_);
+Progress::Progress(Shown shown, uint64_t total_bytes) : shown_(shown), total_bytes_(total_bytes), drawn_(start_) {
+    if (shown_ != Shown::no) draw(start_);
 }
 
 Progress::~Progress() {
-    if (!shown_) return;
+    if (shown_ == Shown::no) return;
     draw(Clock::now());
-    fmt::print(stderr, "\n");
+    if (shown_ == Shown::text) fmt::print(stderr, "\n");
 }
 
 void Progress::add(uint64_t bytes) {
     std::lock_guard lock(mutex_);
     done_bytes_ += bytes;
     auto now = Clock::now();
-    if (!shown_ || now - drawn_ < std::chrono::milliseconds(200)) return;
+    if (shown_ == Shown::no || now - drawn_ < std::chrono::milliseconds(200)) return;
     drawn_ = now;
     draw(now);
 }
 
 void Progress::draw(Clock::time_point now) {
+    if (shown_ == Shown::json) {
+        fmt::print(stderr, "{{\"done-bytes\": {}, \"total-bytes\": {}}}\n", done_bytes_, total_bytes_);
+        std::fflush(stderr);
+        return;
+    }
     auto done = static_cast<double>(done_bytes_), total = static_cast<double>(total_bytes_);
     double seconds = std::chrono::duration<double>(now - start_).count();
     double rate = seconds > 0 ? done / seconds : 0;

@@ -11,8 +11,12 @@ namespace hyper::ctl {
 // Thread-safe. Draws at most five times a second.
 class Progress {
   public:
-    // `total_bytes` is what will move; nothing is drawn unless `shown`.
-    Progress(bool shown, uint64_t total_bytes);
+    // As a line for people, or, for programs, as lines {"done-bytes": N, "total-bytes": N}.
+    enum class Shown { no, text, json };
+
+    // `total_bytes` is what will move.
+    Progress(Shown shown, uint64_t total_bytes);
+    Progress(bool shown, uint64_t total_bytes) : Progress(shown ? Shown::text : Shown::no, total_bytes) {}
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -23,7 +27,7 @@ class Progress {
     using Clock = std::chrono::steady_clock;
     void draw(Clock::time_point now);
 
-    const bool shown_;
+    const Shown shown_;
     const uint64_t total_bytes_;
     const Clock::time_point start_ = Clock::now();
     std::mutex mutex_;

@@ -112,6 +112,13 @@ Result<int> sync_together(Engine& engine, SyncCommand& options) {
     return worst;
 }
 
+// Programs are told what kind of error it was.
+Result<int> sync_and_tell(Engine& engine, SyncCommand& options) {
+    auto code = options.all_disks ? sync_together(engine, options) : sync(engine, options);
+    if (!code && options.json) print_json({{"errno", code.error().code}, {"message", code.error().message}});
+    return code;
+}
+
 }  // namespace
 
 void add_sync(CLI::App& app, Command& chosen) {
@@ -128,10 +135,10 @@ void add_sync(CLI::App& app, Command& chosen) {
     command->add_option("--limit-requests", options->limit_requests, "read at most so many times a second")->type_name("N");
     command->add_option("--retries", options->retries, "tries of a read after the first (5)")->type_name("N")->check(CLI::Range(0u, 100u));
     command->add_flag("--all-disks", options->all_disks, "SOURCE is a machine: all its disks at one moment, into VOLUME/DISK.volume each");
-    command->add_flag("-p,--progress", options->progress, "show progress");
-    command->add_flag("--json", options->json, "print JSON about what was done");
+    command->add_flag("-p,--progress", options->progress, "show progress; with --json as lines of JSON");
+    command->add_flag("--json", options->json, "print JSON about what was done, or why it was not");
     command->callback([options, &chosen] {
-        chosen.run = [options](Engine& engine) { return options->all_disks ? sync_together(engine, *options) : sync(engine, *options); };
+        chosen.run = [options](Engine& engine) { return sync_and_tell(engine, *options); };
     });
 }
 

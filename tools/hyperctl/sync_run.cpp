@@ -64,7 +64,8 @@ void print_text_of(const SyncReport& report) {
 
 Result<int> run_sync(VolumeWriter& writer, const SyncSource& source, SyncOptions options, const SyncShown& shown) {
     std::optional<Progress> progress;
-    options.planned = [&](uint64_t bytes) { progress.emplace(shown.progress, bytes); };
+    auto how_shown = !shown.progress ? Progress::Shown::no : shown.json ? Progress::Shown::json : Progress::Shown::text;
+    options.planned = [&](uint64_t bytes) { progress.emplace(how_shown, bytes); };
     options.done = [&](uint64_t bytes) { progress->add(bytes); };
     options.stop = interrupted;
     auto report = sync_volume(writer, source, options);

@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/decide.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "scheduler/due.h"
+#include "scheduler/planner/seed.h"
+#include "scheduler/room.h"
+#include "scheduler/run_weights.h"
+
+namespace hyper::scheduler {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+
+// Nothing is planned farther ahead; what is due later is looked at again by then.
+constexpr Seconds look_ahead = hours(8 * 24);
+// A pause that is shorter is not worth stopping for.
+constexpr Seconds pause_min = minutes(15);
+// Of the weight of running at once.
+constexpr double as_good_within = 0.005;
+// Beyond the last deadline, so that runs which end just there have room.
+constexpr Seconds room_margin = hours(1);
+
+uint64_t hash_text(std::string_view text) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
+}
+
+Instant next_month(Instant now) {
+    std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(now));
+    return std::chrono::sys_days((day.year() / day.month() + std::chrono::months(1)) / 1);
+}
+
+// What a retry may take besides the run: all waits at their bounds, and the run once more; a quarter of the objective at most.
+Seconds retry_guard(const Retry& retry, Seconds length_p95, Seconds rpo) {
+    if (retry.max == 0) return Seconds(0);
+    double sum = 0, bound = double(retry.initial.count());
+    for (unsigned i = 0; i < std::min(retry.max, 1000u) && sum < 1e9; i++) {
+        sum += std::min(bound, double(retry.cap.count()));
+        bound = std::min(bound * retry.factor, 1e9);
+    }
+    return std::min(Seconds(static_cast<int64_t>(sum)) + length_p95 + retry.give_up_before_deadline, rpo / 4);
+}
+
+template <class T>
+void lower(std::optional<T>& least, const T& value) {
+    if (!least || value < *least) least = value;
+}
+
+// A job on its way to a decision.
+struct Open {
+    const Job* job = nullptr;
+    const JobState* state = nullptr;
+    Decision decision;
+    Due due;
+    Seconds left{};                   // of the run, as expected
+    Seconds guard{};
+    std::optional<Instant> hard_end;  // by the rpo
+    std::optional<Instant> hard_start;
+    std::optional<Instant> soft_end;  // by the period
+    bool forced = false, asked = false;
+    bool wants = false;  // to be planned
+};
+
+class Decider {
+  public:
+    explicit Decider(const World& world) : world_(world), now_(world.now) {}
+
+    std::vector<Decision> decide() {
+        for (const auto& entry : world_.config.jobs) {
+            auto state = world_.states.find(entry.first);
+            if (state != world_.states.end()) {
+                look_at(entry.second, state->second);
+                continue;
+            }
+            JobState& fresh = fresh_[entry.first];
+            fresh.job = entry.first, fresh.since = now_;
+            look_at(entry.second, fresh);
+        }
+        plan_all();
+        std::vector<Decision> decisions;
+        for (Open& open : jobs_) decisions.push_back(std::move(open.decision));
+        return decisions;
+    }
+
+  private:
+    void measure(Open& open) {
+        static const std::vector<SyncMeasure> none;
+        const Job& job = *open.job;
+        const JobState& state = *open.state;
+        auto found = world_.measures.find(job.source);
+        const auto& measures = found == world_.measures.end() ? none : found->second;
+        const uint64_t rate = rate_of(job);
+        const bool first = !state.last_point;
+        auto since = [&](Instant at) { return first ? Seconds(0) : std::max(Seconds(1), at - *state.last_point); };
+        SyncSize& size = open.decision.size;
+        size = estimate_sync(measures, since(std::max(now_, open.due.earliest)), rate);
+        const std::optional<Seconds> rpo = job.rules.rpo;
+        if (!size.measured && rpo) {
+            // It may be anything, so half of the objective is kept for it.
+            size.length = std::min(size.length, *rpo / 8);
+            size.length_p95 = *rpo / 2;
+        }
+        if (size.measured && rpo && !first) size.length_p95 = std::max(size.length_p95, estimate_sync(measures, *rpo, rate).length_p95);
+        size.length = std::max(size.length, Seconds(1));
+        size.length_p95 = std::max(size.length_p95, size.length);
+        Seconds ran = state.ran;
+        if (state.phase == Phase::running) ran += now_ - state.attempt_started.value_or(now_);
+        open.left = std::max(size.length - ran, std::max(Seconds(1), size.length / 20));
+        open.guard = std::max(size.length_p95 - ran, open.left) - open.left;
+        open.decision.bandwidth_bytes_per_second = rate;
+    }
+
+    uint64_t rate_of(const Job& job) const {
+        uint64_t own = bandwidth_at(job.rules.limits.bandwidth, job.rules.timezone, now_);
+        uint64_t all = bandwidth_at(world_.config.limits.bandwidth, world_.config.limits.timezone, now_);
+        return own == 0 ? all : all == 0 ? own : std::min(own, all);
+    }
+
+    void find_deadlines(Open& open) {
+        const Job& job = *open.job;
+        const JobState& state = *open.state;
+        if (job.rules.rpo) {
+            Instant point = state.last_point.value_or(state.since);
+            // An attempt that failed too often, or was cancelled, is not begun again at once; nor does one follow the other without a breath.
+            Seconds rest = state.last_failed ? job.rules.retry.cap : std::min(Seconds(60), *job.rules.rpo / 50);
+            Seconds guard = open.guard + retry_guard(job.rules.retry, open.decision.size.length_p95, *job.rules.rpo);
+            open.hard_end = point + *job.rules.rpo;
+            open.hard_start = *open.hard_end - guard - open.left;
+            if (state.last_end && state.period.empty()) open.hard_start = std::max(*open.hard_start, *state.last_end + rest);
+            open.guard = guard;
+        }
+        open.soft_end = open.due.period_end;
+        std::optional<Instant> deadline = open.hard_end;
+        if (open.soft_end) lower(deadline, *open.soft_end);
+        open.decision.deadline = deadline;
+        if (deadline) {
+            open.decision.last_start = *deadline - open.guard - open.left;
+            if (open.hard_start && deadline == open.hard_end) open.decision.last_start = *open.hard_start;
+        }
+        open.forced = open.hard_start && now_ >= *open.hard_start;
+        open.decision.at_risk = open.hard_end && now_ + open.left > *open.hard_end;
+    }
+
+    void look_at(const Job& job, const JobState& state) {
+        Open open;
+        open.job = &job, open.state = &state;
+        open.decision.job = job.name;
+        if (state.phase == Phase::running)
+            look_at_running(open);
+        else
+            look_at_waiting(open);
+        jobs_.push_back(std::move(open));
+    }
+
+    void look_at_running(Open& open) {
+        const JobState& state = *open.state;
+        Decision& decision = open.decision;
+        open.due = find_overlap(*open.job, state, now_);
+        open.due.earliest = now_;
+        decision.period = state.period;
+        decision.due = state.due.value_or(now_);
+        decision.skipped = open.due.skipped, decision.served_until = open.due.served_until, decision.buffered = open.due.buffered;
+        measure(open);
+        find_deadlines(open);
+        decision.at = open.due.next;
+        if (state.cancelled || open.due.replace) {
+            decision.action = Action::cancel;
+            decision.cause = state.cancelled ? Cause::cancelled : Cause::replaced;
+            decision.explanation = state.cancelled ? "it was cancelled" : "it is due again while it runs, and overlap = replace";
+            return;
+        }
+        if (open.job->paused || state.user_paused) {
+            decision.action = Action::suspend;
+            decision.cause = Cause::user_paused;
+            decision.at.reset();
+            decision.explanation = "the job was paused; the run goes on when it is resumed";
+            return;
+        }
+        decision.action = Action::go_on;
+        decision.cause = Cause::due;
+        decision.explanation = "it runs";
+        if (period_is_asked(state.period)) return;
+        if (window_closed(open)) {
+            auto opens = open.job->rules.windows->next_open(now_);
+            if (open.job->rules.on_close == OnClose::finish)
+                decision.explanation = "it runs; its window has closed, and on_close = finish";
+            else if (open.hard_start && (!opens || *opens > *open.hard_start))
+                decision.explanation = "it runs; its window has closed, but to wait for the next one would break the rpo", decision.cause = Cause::deadline;
+            else
+                suspend(open, Cause::window, opens, opens ? fmt::format("its window has closed; it goes on at {}", instant_text(*opens)) : "its window has closed for good");
+            return;
+        }
+        if (open.job->rules.windows)
+            if (auto closes = open.job->rules.windows->next_change(now_, std::chrono::days(30))) lower(decision.at, *closes);
+        if (open.job->rules.carbon.interrupt && !open.forced) pause_while_dirty(open);
+    }
+
+    static bool period_is_asked(const std::string& period) { return period.starts_with("asked "); }
+
+    void suspend(Open& open, Cause cause, std::optional<Instant> until, std::string explanation) {
+        open.decision.action = Action::suspend;
+        open.decision.cause = cause;
+        open.decision.at = until;
+        open.decision.explanation = std::move(explanation);
+    }
+
+    bool window_closed(const Open& open) const { return open.job->rules.windows && !open.job->rules.windows->open(now_); }
+
+    void pause_while_dirty(Open& open) {
+        RunWeights runs(*open.job, world_, open.decision.size.bytes, open.decision.size.length);
+        Task task = task_of(open, now_);
+        task.interruptible = true;
+        task.gain_min = std::max(task.gain_min, 0.05);
+        Plan made = scheduler::plan(task, runs.weigh(task.latest_end));
+        Instant begins = made.runs[0].from;
+        if (begins <= now_ && made.runs[0].until < now_ + open.left) lower(open.decision.at, made.runs[0].until);
+        if (begins < now_ + pause_min) return;
+        open.decision.issues = runs.issues();
+        suspend(open, Cause::planned, begins, fmt::format("the grid is dirtier than it will be; the run goes on at {}", instant_text(begins)));
+    }
+
+    void look_at_waiting(Open& open) {
+        const Job& job = *open.job;
+        const JobState& state = *open.state;
+        Decision& decision = open.decision;
+        open.asked = state.run_asked && state.period.empty();
+        open.due = find_due(job, state, world_.states, now_);
+        decision.skipped = open.due.skipped, decision.served_until = open.due.served_until;
+        measure(open);
+        find_deadlines(open);
+        decision.period = open.due.period, decision.due = open.due.due;
+        if (job.paused || state.user_paused) {
+            // The period is kept as it was.
+            decision.served_until.reset(), decision.skipped.clear();
+            decision.period = state.period;
+            return wait(open, Cause::user_paused, std::nullopt, "the job is paused");
+        }
+        if (state.run_asked) {
+            open.wants = true;
+            if (open.asked) {
+                decision.period = fmt::format("asked {}", state.asked), decision.due = now_;
+                decision.skipped.clear(), decision.served_until.reset();
+            }
+            open.asked = true;
+            return;
+        }
+        if (state.phase == Phase::retrying && state.retry_at && now_ < *state.retry_at)
+            return wait(open, Cause::retry, state.retry_at, fmt::format("attempt {} failed; it is tried again at {}", state.attempts, instant_text(*state.retry_at)));
+        if (!open.due.waits_for.empty()) {
+            if (open.due.period.empty() && open.due.next && !open.forced) return not_due(open, open.due.next);
+            return wait(open, Cause::dependency, std::nullopt, fmt::format("waits for {}", open.due.waits_for));
+        }
+        if (open.forced) {
+            open.wants = true;
+            draw_forward(open);
+            return;
+        }
+        if (open.due.period.empty()) {
+            if (!open.due.next && !open.hard_start) {
+                decision.action = Action::none;
+                decision.cause = Cause::nothing;
+                decision.explanation = "nothing will make it run: its calendar names no more times, and it has no rpo";
+                if (job.rules.every.text.empty()) decision.explanation = "it runs only when it is asked to: it has neither rpo, every nor after";
+                return;
+            }
+            return not_due(open, open.due.next);
+        }
+        if (over_budget(open)) return;
+        open.wants = true;
+    }
+
+    void not_due(Open& open, std::optional<Instant> next) {
+        std::string text = next ? fmt::format("due at {}", instant_text(*next)) : "not due";
+        if (open.hard_start && (!next || *open.hard_start < *next)) {
+            text += fmt::format("; the rpo wants it at {}", instant_text(*open.hard_start));
+            next = *open.hard_start;
+        }
+        wait(open, Cause::not_due, next, text);
+    }
+
+    // The objective wants a run before one is due.
+    void draw_forward(Open& open) {
+        Decision& decision = open.decision;
+        if (!open.due.period.empty()) return;
+        // A time of the calendar that comes before the objective ends is served by it; else it is one more run.
+        if (open.due.next && open.hard_end && *open.due.next <= *open.hard_end) {
+            decision.period = instant_text(*open.due.next);
+            decision.due = *open.due.next;
+            decision.served_until = *open.due.next;
+            decision.notes.push_back(fmt::format("drawn forward from {}: a run that begins then would not be whole in time", instant_text(decision.due)));
+            return;
+        }
+        Instant base = open.state->last_point.value_or(open.state->since);
+        if (open.state->last_end) base = std::max(base, *open.state->last_end);
+        decision.period = "rpo " + instant_text(base);
+        decision.due = now_;
+        if (open.due.next) decision.notes.push_back("a run besides the calendar's, for the rpo");
+    }
+
+    void wait(Open& open, Cause cause, std::optional<Instant> at, std::string explanation) {
+        Decision& decision = open.decision;
+        decision.action = Action::wait;
+        decision.cause = cause;
+        decision.at = at;
+        decision.explanation = std::move(explanation);
+        bool holds = cause == Cause::user_paused || cause == Cause::dependency;
+        if (holds && open.forced) {
+            decision.at_risk = true;
+            decision.explanation += "; meanwhile the rpo cannot be kept";
+        }
+        // To look again when the objective makes it urgent.
+        if (holds && open.hard_start && !open.forced) lower(decision.at, *open.hard_start);
+    }
+
+    bool over_budget(Open& open) {
+        const Job& job = *open.job;
+        Decision& decision = open.decision;
+        Instant month = next_month(now_);
+        auto calls = world_.used.api_calls.find(job.name);
+        uint64_t used_calls = calls == world_.used.api_calls.end() ? 0 : calls->second, all_calls = 0;
+        for (const auto& entry : world_.used.api_calls) all_calls += entry.second;
+        uint64_t own_max = job.rules.limits.api_calls.per_month, all_max = world_.config.limits.api_calls.per_month;
+        if ((own_max > 0 && used_calls >= own_max) || (all_max > 0 && all_calls >= all_max)) {
+            bool own = own_max > 0 && used_calls >= own_max;
+            return defer(open, month, fmt::format("{} of {} requests of this month are used up", own ? used_calls : all_calls, own ? own_max : all_max));
+        }
+        if (!job.rules.cost.budget) return false;
+        const Budget& budget = *job.rules.cost.budget;
+        auto cost = world_.costs.find(job.name), used = world_.used.money.find(job.name);
+        Money spent = used == world_.used.money.end() ? Money{} : used->second, next = cost == world_.costs.end() ? Money{} : cost->second;
+        if (auto power = RunWeights(job, world_, decision.size.bytes, decision.size.length).power_money(now_)) next = next + *power;
+        if (spent + next <= budget.amount) return false;
+        std::string text = fmt::format("{} {} of this month's {} are spent, and the run would cost {}", money_text(spent), job.rules.cost.currency,
+                                       money_text(budget.amount), money_text(next));
+        if (budget.on_exceed == OnExceed::warn) {
+            decision.notes.push_back("over budget: " + text);
+            return false;
+        }
+        if (budget.on_exceed == OnExceed::defer_within_rpo && !open.hard_start && decision.last_start) month = std::min(month, *decision.last_start);
+        if (budget.on_exceed == OnExceed::defer_within_rpo && month <= now_) {
+            decision.notes.push_back("over budget: " + text);
+            return false;
+        }
+        return defer(open, month, text);
+    }
+
+    bool defer(Open& open, Instant until, const std::string& text) {
+        if (open.hard_start) until = std::min(until, *open.hard_start);
+        wait(open, Cause::budget, until, fmt::format("{}; waits until {}", text, instant_text(until)));
+        return true;
+    }
+
+    Task task_of(const Open& open, Instant earliest) const {
+        Task task;
+        task.length = open.left;
+        task.guard = open.guard;
+        task.earliest = std::max(now_, earliest);
+        task.latest_end = open.decision.deadline.value_or(task.earliest + task.length + task.guard);
+        task.latest_end = std::min(task.latest_end, now_ + look_ahead);
+        task.interruptible = open.job->rules.carbon.interrupt;
+        task.gain_min = open.job->rules.carbon.min_gain;
+        task.seed = mix(world_.seed ^ hash_text(open.job->name) ^ mix(hash_text(open.decision.period)));
+        return task;
+    }
+
+    void plan_all() {
+        std::vector<Open*> order;
+        for (Open& open : jobs_)
+            if (open.wants) order.push_back(&open);
+        // What is forced takes its place first, then who is asked for, then by priority, then by who has the least time.
+        auto rank = [](const Open* open) { return open->forced ? 0 : open->asked ? 1 : 2; };
+        std::stable_sort(order.begin(), order.end(), [&](const Open* a, const Open* b) {
+            if (rank(a) != rank(b)) return rank(a) < rank(b);
+            if (a->job->rules.priority != b->job->rules.priority) return a->job->rules.priority > b->job->rules.priority;
+            Instant latest = Instant::max();
+            return a->decision.last_start.value_or(latest) < b->decision.last_start.value_or(latest);
+        });
+        Instant horizon = now_ + room_margin;
+        for (const Open* open : order) {
+            Task task = task_of(*open, open->due.earliest);
+            horizon = std::max(horizon, std::min(std::max(task.latest_end, task.earliest + task.length) + room_margin, now_ + look_ahead));
+        }
+        Room room(world_.config.limits, now_, horizon);
+        for (const Open& open : jobs_)
+            if (open.decision.action == Action::go_on) room.take(*open.job, now_, now_ + open.left);
+        for (Open* open : order) plan_one(*open, room);
+    }
+
+    void plan_one(Open& open, Room& room) {
+        const Job& job = *open.job;
+        Decision& decision = open.decision;
+        RunWeights runs(job, world_, decision.size.bytes, open.left);
+        decision.issues = runs.issues();
+        for (std::string& note : runs.notes()) decision.notes.push_back(std::move(note));
+        Instant run_at = now_;
+        if (open.forced) {
+            start(open, Cause::deadline, fmt::format("no time is left to wait: to be whole by {} it must run now", instant_text(*open.hard_end)));
+            if (window_closed(open)) decision.notes.push_back("its window is closed, but the rpo comes first");
+            if (!room.limits_fit(job, now_, now_ + open.left)) decision.notes.push_back("more run than limits allow, but the rpo comes first");
+            if (decision.at_risk) decision.notes.push_back(fmt::format("the rpo was, or will be, missed: it ends at {}", instant_text(*open.hard_end)));
+        } else if (open.asked) {
+            if (room.limits_fit(job, now_, now_ + Seconds(1)))
+                start(open, Cause::asked, "a user asked for it");
+            else
+                wait(open, Cause::limit, std::nullopt, "a user asked for it; waits until fewer run");
+        } else {
+            run_at = choose(open, room, runs);
+        }
+        if (decision.action == Action::run || run_at > now_) room.take(job, run_at, run_at + open.left);
+        add_alternatives(open, runs, run_at);
+    }
+
+    void start(Open& open, Cause cause, std::string explanation) {
+        open.decision.action = Action::run;
+        open.decision.cause = cause;
+        open.decision.at = now_;
+        open.decision.explanation = std::move(explanation);
+    }
+
+    // When a job runs that nothing forces.
+    Instant choose(Open& open, const Room& room, const RunWeights& runs) {
+        Task task = task_of(open, open.due.earliest);
+        Capacity left = room.left_to(*open.job);
+        Weights weights = runs.weigh(task.latest_end);
+        Instant begins = task.earliest;
+        Reason reason = Reason::no_outlook;
+        if (weights.size() > 0) {
+            Plan made = scheduler::plan(task, weights, &left);
+            begins = made.runs[0].from, reason = made.reason;
+            if (reason == Reason::lightest && still_good(open, task, weights, left, made)) begins = *open.state->next_start;
+        }
+        bool unknown = reason == Reason::no_outlook || reason == Reason::no_capacity;
+        if (unknown) begins = room.first_fit(left, task.earliest, task.length).value_or(task.earliest);
+        if (begins <= now_ && (window_closed(open) || !room.limits_fit(*open.job, now_, now_ + Seconds(1)))) return wait_for_room(open, room);
+        // A window that is shorter than the run is used all the same.
+        if (open.hard_start) begins = std::min(begins, std::max(now_, *open.hard_start));
+        if (begins <= now_) {
+            start(open, Cause::due, start_text(reason));
+            return now_;
+        }
+        bool for_weight = reason == Reason::lightest || reason == Reason::gain_too_small || reason == Reason::now_is_best;
+        if (task.earliest > now_ && begins == task.earliest)
+            wait(open, Cause::due, begins, fmt::format("may begin at {}", instant_text(begins)));
+        else if (window_closed(open) && !for_weight)
+            wait(open, Cause::window, begins, fmt::format("its window is closed; runs at {}", instant_text(begins)));
+        else if (for_weight)
+            wait(open, Cause::planned, begins, fmt::format("{}: {}", reason_text(Reason::lightest), instant_text(begins)));
+        else
+            wait(open, Cause::limit, begins, fmt::format("too many run; planned for {}", instant_text(begins)));
+        return begins;
+    }
+
+    // A start that was planned before is kept while it is as good, though the seed would choose another one now.
+    bool still_good(const Open& open, const Task& task, const Weights& weights, const Capacity& left, const Plan& made) const {
+        if (open.state->period != open.decision.period || !open.state->next_start || made.runs.size() != 1) return false;
+        Instant from = *open.state->next_start, until = from + task.length;
+        if (from < task.earliest || from > last_start(task) || !weights.known(from, until) || !left.fits(from, until)) return false;
+        return weights.of(from, until) <= made.weight + as_good_within * std::abs(made.weight_now);
+    }
+
+    static std::string start_text(Reason reason) {
+        switch (reason) {
+            case Reason::now_is_best:
+            case Reason::gain_too_small:
+                return fmt::format("due, and {}", reason_text(reason));
+            case Reason::deadline:
+                return "due, and its period leaves no time to wait";
+            case Reason::lightest:
+                return "due, and now is the lightest start";
+            case Reason::no_outlook:
+            case Reason::no_capacity:
+            case Reason::no_window:
+                break;
+        }
+        return "due, and nothing is known that would make another time better";
+    }
+
+    // It would run now, but may not.
+    Instant wait_for_room(Open& open, const Room& room) {
+        std::optional<Instant> at;
+        Cause cause = Cause::limit;
+        std::string text = "waits until fewer run";
+        if (window_closed(open)) {
+            cause = Cause::window;
+            at = open.job->rules.windows->next_open(now_);
+            text = at ? fmt::format("its window opens at {}", instant_text(*at)) : "its window never opens";
+        } else {
+            // Whoever runs may take longer or shorter than expected; the end of a run is looked at anyhow.
+            at = now_ + room.step();
+        }
+        if (open.hard_start) lower(at, *open.hard_start);
+        wait(open, cause, at, text);
+        return at.value_or(now_ + look_ahead);
+    }
+
+    void add_alternatives(Open& open, const RunWeights& runs, Instant chosen) {
+        Decision& decision = open.decision;
+        const Job& job = *open.job;
+        auto cost = world_.costs.find(job.name);
+        auto add = [&](const char* what, Instant at) {
+            for (const Alternative& one : decision.alternatives)
+                if (one.start == at) return;
+            Alternative made{what, at, runs.grams(at), runs.power_money(at), job.rules.cost.currency};
+            if (cost != world_.costs.end()) made.money = made.money.value_or(Money{}) + cost->second;
+            decision.alternatives.push_back(std::move(made));
+        };
+        add("now", now_);
+        if (chosen > now_) add("planned", chosen);
+        if (decision.last_start && *decision.last_start > now_) add("last moment", *decision.last_start);
+    }
+
+    const World& world_;
+    Instant now_;
+    std::vector<Open> jobs_;
+    std::map<std::string, JobState> fresh_;
+};
+
+constexpr std::array<const char*, 6> action_names{"wait", "run", "go-on", "suspend", "cancel", "none"};
+constexpr std::array<const char*, 14> cause_names{"due",   "not-due", "planned", "deadline", "window", "limit",  "budget",
+                                                  "dependency", "retry",   "paused",  "asked",    "replaced", "cancelled", "nothing"};
+
+}  // namespace
+
+const char* action_name(Action action) {
+    return action_names[static_cast<size_t>(action)];
+}
+
+const char* cause_name(Cause cause) {
+    return cause_names[static_cast<size_t>(cause)];
+}
+
+std::vector<Decision> decide(const World& world) {
+    return Decider(world).decide();
+}
+
+JobState after_decision(JobState state, const Decision& decision, Instant now) {
+    if (decision.served_until) state.served_until = std::max(state.served_until.value_or(*decision.served_until), *decision.served_until);
+    if (decision.buffered) state.buffered = decision.buffered;
+    state.why = decision.explanation;
+    switch (decision.action) {
+        case Action::run:
+            return after_start(std::move(state), decision.period, decision.due, now);
+        case Action::cancel:
+            state.cancelled = true;
+            return state;
+        case Action::go_on:
+        case Action::suspend:
+            return state;
+        case Action::none:
+            state.phase = Phase::done;
+            state.next_start.reset();
+            return state;
+        case Action::wait:
+            break;
+    }
+    if (state.phase != Phase::retrying) state.phase = decision.cause == Cause::user_paused ? Phase::paused : Phase::waiting;
+    state.next_start = decision.at;
+    if (!decision.period.empty() && decision.cause != Cause::not_due && !decision.period.starts_with("asked ")) {
+        if (state.period != decision.period) state.attempts = 0;
+        state.period = decision.period;
+        state.due = decision.due;
+    }
+    return state;
+}
+
+std::optional<Instant> next_wake(const std::vector<Decision>& decisions, Instant now) {
+    std::optional<Instant> first;
+    for (const Decision& decision : decisions)
+        if (decision.at && *decision.at > now) lower(first, *decision.at);
+    return first;
+}
+
+}  // namespace hyper::scheduler

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the daemon does by itself: read what happened, decide, commit, act.
+#include <algorithm>
+
+#include "blockengine/base/log.h"
+#include "scheduler/hyperd/daemon.h"
+#include "scheduler/hyperd/events.h"
+#include "scheduler/hyperd/settle.h"
+
+namespace hyper::hyperd {
+
+using namespace scheduler;
+
+namespace {
+
+constexpr Seconds sleep_max = std::chrono::hours(1), settle_every = std::chrono::hours(1);
+// Runs of which something may still be measured are among the newest; older ones stay as they are.
+constexpr size_t settled_max = 500;
+constexpr Seconds kept_for = std::chrono::hours(24 * 400);
+
+Instant now() { return std::chrono::floor<Seconds>(std::chrono::system_clock::now()); }
+
+// What of a decision is worth a line in the log of decisions when it changes.
+std::string note_of(const Decision& decision) {
+    return fmt::format("{} {} {} {}", action_name(decision.action), cause_name(decision.cause), decision.period,
+                       decision.at ? instant_text(*decision.at) : "");
+}
+
+const char* kind_of(const RunRow& row) {
+    return row.phase == "success"     ? "run.succeeded"
+           : row.phase == "cancelled" ? "run.cancelled"
+           : row.phase == "suspended" ? "run.suspended"
+           : row.phase == "retrying"  ? "run.retrying"
+                                      : "run.failed";
+}
+
+bool same(const JobState& a, const JobState& b) {
+    return a.phase == b.phase && a.why == b.why && a.next_start == b.next_start && a.period == b.period && a.due == b.due && a.attempts == b.attempts &&
+           a.retry_at == b.retry_at && a.run_started == b.run_started && a.attempt_started == b.attempt_started && a.ran == b.ran &&
+           a.buffered == b.buffered && a.cancelled == b.cancelled && a.suspended == b.suspended && a.served_until == b.served_until &&
+           a.asked == b.asked && a.run_asked == b.run_asked && a.user_paused == b.user_paused && a.last_end == b.last_end &&
+           a.last_failed == b.last_failed && a.last_generation == b.last_generation;
+}
+
+}  // namespace
+
+World Daemon::world(Instant when, const MonthUse& used) const {
+    return {config_, states_, outlooks_.average(), outlooks_.marginal(), measures_, costs_, used, when, seed_};
+}
+
+Result<std::vector<Decision>> Daemon::decide_now(Instant when) {
+    outlooks_.refresh(config_, when);
+    return decide(world(when, TRY(store_.used(when))));
+}
+
+// Once for each deadline.
+void Daemon::tell_of_objective(Change& change, const Decision& decision, Instant deadline, Instant when) {
+    auto tell = [&](std::map<std::string, Instant>& told, const char* kind) {
+        if (told[decision.job] == deadline) return;
+        told[decision.job] = deadline;
+        change.events.push_back(event(when, kind, decision.job, Json{{"deadline", instant_text(deadline)}, {"why", decision.explanation}}));
+    };
+    if (decision.at_risk) tell(at_risk_, "rpo.at_risk");
+    if (deadline < when) tell(missed_, "rpo.missed");
+}
+
+// True where something was begun or ended, so that it is to be decided anew.
+Result<bool> Daemon::step(Instant when) {
+    auto decisions = TRY(decide_now(when));
+    Change change;
+    for (const Decision& decision : decisions) {
+        const JobState& state = states_.at(decision.job);
+        JobState next = decision.action == Action::run ? after_start(state, decision.period, decision.due, when) : after_decision(state, decision, when);
+        if (!same(state, next)) change.states.push_back(next);
+        if (std::string note = note_of(decision); noted_[decision.job] != note) {
+            noted_[decision.job] = note;
+            change.decisions.push_back(decision_row(decision, when, seed_));
+            ++counters_.decisions;
+        }
+        for (Instant skipped : decision.skipped)
+            change.events.push_back(event(when, "run.skipped", decision.job, Json{{"due", instant_text(skipped)}}));
+        if (auto rpo = find(decision.job)->rules.rpo) tell_of_objective(change, decision, state.last_point.value_or(state.since) + *rpo, when);
+        if (decision.action != Action::run) continue;
+        auto row = TRY(store_.run(decision.job, decision.period));
+        if (!row) row = run_row(decision, when);
+        row->phase = "running";
+        row->attempts = next.attempts;
+        if (!row->started_at) row->started_at = when;
+        change.runs.push_back(*row);
+        change.events.push_back(event(when, "run.started", decision.job,
+                                      Json{{"period", decision.period}, {"attempt", next.attempts}, {"cause", cause_name(decision.cause)}, {"why", decision.explanation}}));
+    }
+    last_ = std::move(decisions);
+    bool anything = !change.states.empty() || !change.decisions.empty() || !change.events.empty() || !change.runs.empty();
+    if (anything) TRY(commit(change));
+    bool acted = false;
+    for (const Decision& decision : last_) {
+        auto running = running_.find(decision.job);
+        if (decision.action == Action::run && running == running_.end()) {
+            start(decision);
+            acted = true;
+        }
+        if ((decision.action == Action::suspend || decision.action == Action::cancel) && running != running_.end()) running->second.attempt->stop();
+    }
+    return acted;
+}
+
+void Daemon::start(const Decision& decision) {
+    const Job& job = *find(decision.job);
+    AttemptWish wish{job, decision.period, options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
+    auto ended = [this](AttemptReport report) {
+        std::lock_guard lock(mutex_);
+        ended_.push_back(std::move(report));
+        changed_.notify_all();
+    };
+    ++counters_.attempts;
+    auto attempt = Attempt::start(std::move(wish), ended);
+    if (attempt) {
+        running_[job.name] = {std::move(*attempt), job};
+        return;
+    }
+    AttemptReport report;
+    report.job = job.name;
+    report.period = decision.period;
+    report.end = {Outcome::failed, Failure::io, attempt.error().message, ""};
+    report.from = report.until = now();
+    ended_.push_back(std::move(report));
+}
+
+// Its thread has ended, or is about to: what it had to say is here.
+void Daemon::finish(AttemptReport report) {
+    auto running = running_.extract(report.job);
+    const Job* in_force = find(report.job);
+    if ((in_force == nullptr && running.empty()) || !states_.contains(report.job)) return;
+    // As it was when it began, whatever the configuration says now.
+    const Job& job = running.empty() ? *in_force : running.mapped().job;
+    JobState state = states_.at(report.job);
+    if (report.stopped) report.end.outcome = state.cancelled ? Outcome::cancelled : Outcome::suspended;
+    if (report.stopped) report.end.message = state.cancelled ? "it was cancelled" : stopping_ ? "hyperd was ended; it goes on at the next start" : "it was stopped, to go on later";
+    auto decided = std::ranges::find(last_, report.job, &Decision::job);
+    auto last_start = decided == last_.end() ? std::nullopt : decided->last_start;
+
+    Change change;
+    Instant when = now();
+    JobState next = after_end(job, state, report.end, last_start, when, seed_);
+    change.states.push_back(next);
+    auto found = store_.run(report.job, report.period);
+    RunRow row;
+    if (found && *found) row = **found;
+    row.job = report.job;
+    row.period = report.period;
+    row.phase = report.end.outcome == Outcome::success     ? "success"
+                : report.end.outcome == Outcome::cancelled ? "cancelled"
+                : next.suspended                           ? "suspended"
+                : next.phase == Phase::retrying            ? "retrying"
+                                                           : "failed";
+    row.message = report.end.message;
+    row.generation = report.end.generation;
+    row.moved_bytes += report.moved_bytes;
+    row.changed_bytes += report.changed_bytes;
+    row.seconds += report.seconds;
+    row.stretches.push_back({report.from, report.until});
+    if (row.phase != "suspended" && row.phase != "retrying") row.ended_at = when;
+    if (auto energy = energy_of_run(job, row.moved_bytes, row.seconds)) row.energy = *energy;
+    row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
+    settle(row, job.rules.carbon, outlooks_, when);
+    change.runs.push_back(row);
+    if (row.phase == "success" && report.moved_bytes > 0)
+        change.measures.push_back({job.source, report.from, report.first || !state.last_point ? Seconds(0) : report.from - *state.last_point,
+                                   report.changed_bytes, report.moved_bytes, report.seconds});
+    change.events.push_back(event(when, kind_of(row), report.job,
+                                  Json{{"period", row.period}, {"message", row.message}, {"generation", row.generation}, {"read_bytes", row.moved_bytes},
+                                       {"changed_bytes", row.changed_bytes}, {"seconds", row.seconds}}));
+    uint64_t& count = row.phase == "success" ? counters_.succeeded : row.phase == "cancelled" ? counters_.cancelled : row.phase == "failed" ? counters_.failed : counters_.suspended;
+    ++count;
+    counters_.read_bytes += report.moved_bytes;
+    if (row.grams) counters_.grams += row.grams->middle;
+    if (auto done = commit(change); !done) log_error("job {}: how its run ended could not be written: {}", report.job, done.error().message);
+}
+
+void Daemon::settle_some(Instant when) {
+    if (when < settle_at_) return;
+    settle_at_ = when + settle_every;
+    Change change;
+    auto rows = store_.runs("", settled_max);
+    if (!rows) return;
+    for (RunRow& row : *rows) {
+        const Job* job = find(row.job);
+        if (job == nullptr || !row.ended_at || (row.grams && row.grams_foresight)) continue;
+        if (settle(row, job->rules.carbon, outlooks_, when)) change.runs.push_back(std::move(row));
+    }
+    if (!change.runs.empty())
+        if (auto done = commit(change); !done) log_warning("{}", done.error().message);
+    if (auto pruned = store_.prune(when - kept_for); !pruned) log_warning("{}", pruned.error().message);
+}
+
+// Those that run are interrupted, all at once, and waited for.
+void Daemon::end_attempts(std::unique_lock<std::mutex>& lock) {
+    for (auto& entry : running_) entry.second.attempt->stop();
+    while (!running_.empty()) {
+        changed_.wait(lock, [&] { return !ended_.empty(); });
+        auto ended = std::exchange(ended_, {});
+        for (AttemptReport& report : ended) finish(std::move(report));
+    }
+}
+
+void Daemon::loop() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+        woken_ = false;
+        auto ended = std::exchange(ended_, {});
+        for (AttemptReport& report : ended) finish(std::move(report));
+        Instant when = now();
+        settle_some(when);
+        auto acted = step(when);
+        Instant wake = when + sleep_max;
+        if (!acted) {
+            // Nothing was done that is not written down; a full disk may have room again soon.
+            log_error("nothing can be decided: {}", acted.error().message);
+            wake = when + Seconds(10);
+        } else if (*acted) {
+            wake = when + Seconds(1);
+        } else if (auto next = next_wake(last_, when)) {
+            wake = std::clamp(*next, when + Seconds(1), wake);
+        }
+        changed_.wait_until(lock, wake, [&] { return stopping_ || woken_ || !ended_.empty(); });
+    }
+    end_attempts(lock);
+}
+
+}  // namespace hyper::hyperd

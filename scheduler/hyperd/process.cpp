@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/hyperd/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "blockengine/base/log.h"
+
+extern char** environ;
+
+namespace hyper::hyperd {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Of 16 KiB: what its pipes can hold when it has ended, and some.
+constexpr int rounds_after_end_max = 64;
+
+struct Pipe {
+    UniqueFd read, write;
+};
+Result<Pipe> make_pipe() {
+    int fds[2];
+    if (::pipe2(fds, O_CLOEXEC) != 0) return fail(errno, "make a pipe: {}", errno_text(errno));
+    return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+    std::vector<char*> list;
+    for (std::string& text : texts) list.push_back(text.data());
+    list.push_back(nullptr);
+    return list;
+}
+
+std::vector<std::string> environment_with(const Process::Environment& more) {
+    std::vector<std::string> texts;
+    for (char** at = environ; *at != nullptr; ++at) {
+        std::string_view text = *at;
+        bool replaced = text.starts_with("NOTIFY_SOCKET=") || text.starts_with("LISTEN_") ||
+                        std::ranges::any_of(more, [&](const auto& pair) { return text.starts_with(pair.first + "="); });
+        if (!replaced) texts.emplace_back(text);
+    }
+    for (const auto& [name, value] : more) texts.push_back(name + "=" + value);
+    return texts;
+}
+
+// In the child, between fork and exec: nothing here may allocate or lock.
+[[noreturn]] void become(char* const* argv, char* const* environment, int out, int error, pid_t parent) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(127);
+    int null = ::open("/dev/null", O_RDONLY);
+    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(error, 2) < 0) ::_exit(127);
+    ::close_range(3, ~0U, 0);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::signal(SIGPIPE, SIG_DFL);
+    ::execve(argv[0], argv, environment);
+    int code = errno;
+    constexpr std::string_view text = "hyperd: it cannot be executed\n";
+    ssize_t ignored = ::write(2, text.data(), text.size());
+    (void)ignored;
+    ::_exit(code == ENOENT ? 127 : 126);
+}
+
+// Takes standard error apart into lines.
+class Lines {
+  public:
+    explicit Lines(const Process::Line& line) : line_(line) {}
+    void add(std::string_view bytes) {
+        for (char c : bytes) {
+            if (c != '\n' && c != '\r' && text_.size() < Process::line_bytes_max) {
+                text_ += c;
+                continue;
+            }
+            end();
+            if (c != '\n' && c != '\r') text_ += c;
+        }
+    }
+    void end() {
+        if (!text_.empty()) line_(text_);
+        text_.clear();
+    }
+
+  private:
+    const Process::Line& line_;
+    std::string text_;
+};
+
+// The group's members that are left, in whatever state. What cannot be killed (it waits for a disk) is waited for, but not for ever.
+void wait_until_gone(pid_t group) {
+    for (int i = 0; i < 500 && ::kill(-group, 0) == 0; ++i) {
+        ::kill(-group, SIGKILL);
+        ::poll(nullptr, 0, 10);
+    }
+    if (::kill(-group, 0) == 0) log_warning("process group {}: some of it does not end", group);
+}
+
+int ms_until(Clock::time_point when) {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
+    return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Process>> Process::make() {
+    UniqueFd stop(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!stop) return fail(errno, "make an eventfd: {}", errno_text(errno));
+    return std::unique_ptr<Process>(new Process(std::move(stop)));
+}
+
+void Process::stop() {
+    stop_asked_ = true;
+    ::eventfd_write(stop_.get(), 1);
+}
+
+Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Environment& more, std::chrono::seconds limit, const Line& line) {
+    ProcessEnd end;
+    end.stopped = stop_asked_;
+    if (end.stopped) return end;
+    std::vector<std::string> arguments = argv, environment = environment_with(more);
+    std::vector<char*> argument_list = pointers(arguments), environment_list = pointers(environment);
+    Pipe out = TRY(make_pipe()), error = TRY(make_pipe());
+    pid_t self = ::getpid(), child = ::fork();
+    if (child < 0) return fail(errno, "{}: start it: {}", argv[0], errno_text(errno));
+    if (child == 0) become(argument_list.data(), environment_list.data(), out.write.get(), error.write.get(), self);
+    ::setpgid(child, child);  // also here: whoever is first
+    out.write.reset();
+    error.write.reset();
+    UniqueFd gone(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    if (!gone) {
+        int code = errno;
+        ::kill(-child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+        return fail(code, "{}: watch it: {}", argv[0], errno_text(code));
+    }
+
+    Lines lines(line);
+    std::array<char, 16 << 10> buffer{};
+    bool asked = false, killed = false;
+    Clock::time_point ask_at = limit.count() > 0 ? Clock::now() + limit : Clock::time_point::max(), kill_at = Clock::time_point::max();
+    auto ask = [&] {
+        asked = true;
+        ::kill(-child, SIGTERM);
+        kill_at = Clock::now() + stop_limit;
+    };
+    auto drain = [&](UniqueFd& fd, bool standard_output) {
+        ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+        if (got <= 0) {
+            fd.reset();
+            return;
+        }
+        std::string_view bytes(buffer.data(), static_cast<size_t>(got));
+        if (standard_output)
+            end.output.append(bytes.substr(0, output_bytes_max - std::min(output_bytes_max, end.output.size())));
+        else
+            lines.add(bytes);
+    };
+    // Its end counts, not that of its pipes, which a grandchild may hold, and fill.
+    for (int rounds_after_end = 0; rounds_after_end < rounds_after_end_max;) {
+        pollfd fds[] = {{gone.get(), POLLIN, 0}, {out.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {asked ? -1 : stop_.get(), POLLIN, 0}};
+        int ms = std::min(asked ? 60'000 : ask_at == Clock::time_point::max() ? 60'000 : ms_until(ask_at), asked && !killed ? ms_until(kill_at) : 60'000);
+        if (::poll(fds, 4, ms) < 0 && errno != EINTR) break;
+        if (fds[1].revents != 0) drain(out.read, true);
+        if (fds[2].revents != 0) drain(error.read, false);
+        if (fds[0].revents != 0 && fds[1].revents == 0 && fds[2].revents == 0) break;
+        if (fds[0].revents != 0) ++rounds_after_end;
+        if (!asked && stop_asked_) {
+            end.stopped = true;
+            ask();
+        }
+        if (!asked && Clock::now() >= ask_at) {
+            end.timed_out = true;
+            ask();
+        }
+        if (asked && !killed && Clock::now() >= kill_at) {
+            killed = true;
+            ::kill(-child, SIGKILL);
+        }
+    }
+    // While its leader is not waited for, the group's number is nobody else's.
+    ::kill(-child, SIGKILL);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    wait_until_gone(child);
+    lines.end();
+    if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
+    if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+    return end;
+}
+
+}  // namespace hyper::hyperd

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One program, run to its end, in a process group of its own.
+//
+// It ends with us, however we end: the kernel kills it when the thread that started it goes (PR_SET_PDEATHSIG). To stop it, its whole group is
+// asked (SIGTERM) and then killed; and when run() returns nothing of the group is left that could still write.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "blockengine/base/result.h"
+#include "blockengine/base/unique_fd.h"
+
+namespace hyper::hyperd {
+
+struct ProcessEnd {
+    int exit_code = -1;  // -1: a signal ended it
+    int signal = 0;
+    bool stopped = false;    // because stop() was called
+    bool timed_out = false;
+    std::string output;      // of standard output, output_bytes_max at most
+};
+
+class Process {
+  public:
+    static constexpr size_t output_bytes_max = 1 << 20, line_bytes_max = 8 << 10;
+    static constexpr std::chrono::seconds stop_limit{10};  // from asking to killing
+
+    using Environment = std::vector<std::pair<std::string, std::string>>;
+    using Line = std::function<void(std::string_view)>;
+
+    static Result<std::unique_ptr<Process>> make();
+
+    // Runs argv[0], a path, without a shell; our environment and `more`. Every line of standard error goes to `line`. No time limit where that is 0. Called
+    // once, by a thread that lives as long. Errors: what making the process gave.
+    Result<ProcessEnd> run(const std::vector<std::string>& argv, const Environment& more, std::chrono::seconds limit, const Line& line);
+    // From any thread, also before run(), which then starts nothing.
+    void stop();
+
+  private:
+    explicit Process(UniqueFd stop) : stop_(std::move(stop)) {}
+    const UniqueFd stop_;  // an eventfd
+    std::atomic<bool> stop_asked_{false};
+};
+
+}  // namespace hyper::hyperd

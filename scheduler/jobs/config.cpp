@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/jobs/config.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <set>
+
+#include "scheduler/jobs/policy_keys.h"
+
+namespace hyper::scheduler {
+namespace {
+
+constexpr size_t config_bytes_max = 64 * 1024 * 1024;
+
+const Keys<Webhook>& webhook_keys() {
+    static const Keys<Webhook> keys = Keys<Webhook>()
+                                          .key("url", &Webhook::url, text(), "Where events are posted to", true)
+                                          .key("secret_file", &Webhook::secret_file, text(), "Holds the key of the HMAC that signs them", true)
+                                          .key("events", &Webhook::events, list(text(64)), "Kinds of events, as run.failed, or run.*; all if left out");
+    return keys;
+}
+
+const Keys<ApiConfig>& api_keys() {
+    static const Keys<ApiConfig> keys = Keys<ApiConfig>()
+                                            .key("socket", &ApiConfig::socket, text(100), "Path of the Unix socket")
+                                            .key("listen", &ApiConfig::listen, text(256), "HOST:PORT for TCP; off loopback only with tls_certificate and tls_key")
+                                            .key("token_file", &ApiConfig::token_file, text(), "Tokens of clients and what they may do; needed for TCP")
+                                            .key("tls_certificate", &ApiConfig::tls_certificate, text(), "PEM file")
+                                            .key("tls_key", &ApiConfig::tls_key, text(), "PEM file")
+                                            .key("group", &ApiConfig::group, text(64), "Whose members the Unix socket lets in besides root and hyperd's own user")
+                                            .key("webhooks", &ApiConfig::webhooks, list(webhook_keys().kind(), 64), "Who is told of events");
+    return keys;
+}
+
+const Keys<Feed>& feed_keys() {
+    static const Keys<Feed> keys =
+        Keys<Feed>()
+            .key("kind", &Feed::kind,
+                 choice<std::string>({{"electricitymaps", "electricitymaps"},
+                                      {"watttime", "watttime"},
+                                      {"gb-carbon-intensity", "gb-carbon-intensity"},
+                                      {"energy-charts", "energy-charts"}}),
+                 "Which service it is", true)
+            .key("token_file", &Feed::token_file, text(), "Holds what the service wants to see")
+            .key("base_url", &Feed::base_url, text(), "Another address than the service's own")
+            .key("zones", &Feed::zones, list(text(64)), "Zones that it is asked for; if left out, all that jobs name")
+            .key("calls_per_minute", &Feed::calls_per_minute, integer<unsigned>(0, 100'000), "It is not asked more often; 0 for no limit of ours")
+            .key("calls_per_month", &Feed::calls_per_month, integer<unsigned>(0, 1'000'000'000), "It is not asked more often; 0 for no limit of ours");
+    return keys;
+}
+
+const Keys<ZoneConfig>& zone_keys() {
+    static const Keys<ZoneConfig> keys = Keys<ZoneConfig>()
+                                             .key("feeds", &ZoneConfig::feeds, list(text(64)), "Names of feeds, the best first; all that have the zone if left out")
+                                             .key("region", &ZoneConfig::region, text(64), "What feeds call the zone that name zones otherwise")
+                                             .key("tariff_file", &ZoneConfig::tariff_file, text(), "What power costs there, by time");
+    return keys;
+}
+
+const Keys<PricesConfig>& price_keys() {
+    static const Keys<PricesConfig> keys =
+        Keys<PricesConfig>().key("files", &PricesConfig::files, list(text()), "Price files, CSV; what they hold goes over what is built in");
+    return keys;
+}
+
+// What the file holds before jobs have met their policies.
+struct Raw {
+    Config config;
+    const Setting* jobs = nullptr;
+};
+
+const Keys<Raw>& top_keys() {
+    static const Keys<Raw> keys = [] {
+        Keys<Config> made = Keys<Config>()
+                                .key("policies", &Config::policies, named(policy_keys().kind()), "Rules by name, for jobs")
+                                .key("limits", &Config::limits, limit_keys().kind(), "Of all jobs together")
+                                .key("feeds", &Config::feeds, named(feed_keys().kind()), "Services that say how clean grids are and will be")
+                                .key("zones", &Config::zones, named(zone_keys().kind()), "Grids, where more is to be said of them")
+                                .key("prices", &Config::prices, price_keys().kind(), "What things cost")
+                                .key("api", &Config::api, api_keys().kind(), "The HTTP API")
+                                .key("state_folder", &Config::state_folder, text(), "Where the state is kept")
+                                .key("carbon_table", &Config::carbon_table, text(), "CSV of intensities: time, then a column a zone, in g/kWh");
+        Kind<const Setting*> jobs{named(job_keys().kind()).schema, [](const Setting& setting, const Setting*& into) -> Result<void> {
+                                      if (setting.kind != Setting::Kind::table) return wrong(setting, "is a table of tables, as [jobs.NAME]");
+                                      into = &setting;
+                                      return {};
+                                  }};
+        return Keys<Raw>().all(&Raw::config, made).key("jobs", &Raw::jobs, jobs, "What is synced, by name");
+    }();
+    return keys;
+}
+
+// A job with its policy's keys below its own. The policies of `config` are as they were written.
+Result<Job> read_job(const Setting& setting, const std::string& name, const Config& config) {
+    TRY(check_name(setting, name));
+    Job job;
+    if (const Setting* policy = setting.find("policy"); policy && policy->kind == Setting::Kind::text) {
+        auto found = config.policies.find(policy->text);
+        if (found == config.policies.end()) {
+            std::vector<std::string_view> known;
+            for (const auto& entry : config.policies) known.push_back(entry.first);
+            return policy->wrong(fmt::format("{}: there is no policy \"{}\"{}", policy->path, policy->text.substr(0, 64),
+                                             known.empty() ? std::string() : fmt::format("; did you mean {}?", nearest(policy->text, known))));
+        }
+        job.rules = found->second;
+    }
+    TRY(job_keys().read(setting, job));
+    job.name = name;
+    TRY(look_up(setting, job.rules));
+    return job;
+}
+
+// The jobs that a circle of `after` goes through, beginning and ending with `name`; empty if there is none.
+std::vector<std::string> circle(const Config& config, const std::string& name) {
+    std::vector<std::string> path;
+    std::set<std::string> seen;
+    std::function<bool(const std::string&)> walk = [&](const std::string& at) {
+        path.push_back(at);
+        if (path.size() > 1 && at == name) return true;
+        if (seen.insert(at).second)
+            if (auto job = config.jobs.find(at); job != config.jobs.end())
+                for (const After& after : job->second.rules.after)
+                    if (walk(after.job)) return true;
+        path.pop_back();
+        return false;
+    };
+    walk(name);
+    return path;
+}
+
+// Empty if all is well.
+std::string wrong_dependency(const Config& config, const Job& job) {
+    for (const After& after : job.rules.after)
+        if (!config.jobs.contains(after.job)) {
+            std::vector<std::string_view> known;
+            for (const auto& entry : config.jobs) known.push_back(entry.first);
+            return fmt::format("there is no job \"{}\" to come after; did you mean {}?", after.job, nearest(after.job, known));
+        }
+    auto path = circle(config, job.name);
+    if (!path.empty()) return fmt::format("jobs come after one another in a circle: {}", fmt::join(path, " after "));
+    return "";
+}
+
+Result<std::string> read_text(const std::string& path) {
+    FILE* file = std::fopen(path.c_str(), "re");
+    if (!file) {
+        int code = errno;
+        return fail(code, "{}: open it: {}", path, errno_text(code));
+    }
+    std::string text(config_bytes_max + 1, '\0');
+    text.resize(std::fread(text.data(), 1, text.size(), file));
+    int code = std::ferror(file) ? errno : 0;
+    std::fclose(file);
+    if (code != 0) return fail(code, "{}: read it: {}", path, errno_text(code));
+    if (text.size() > config_bytes_max) return fail(EFBIG, "{}: it has more than {} bytes", path, config_bytes_max);
+    return text;
+}
+
+}  // namespace
+
+Result<Config> parse_config(std::string_view toml, const std::string& name) {
+    Setting top = TRY(parse_toml(toml, name));
+    Raw raw;
+    TRY(top_keys().read(top, raw));
+    Config& config = raw.config;
+    if (raw.jobs)
+        for (const auto& entry : raw.jobs->table) {
+            config.jobs.emplace(entry.first, TRY(read_job(entry.second, entry.first, config)));
+            for (std::string& said : warnings_of(entry.second, config.jobs.at(entry.first).rules)) config.warnings.push_back(std::move(said));
+        }
+    for (const auto& entry : config.jobs) {
+        std::string message = wrong_dependency(config, entry.second);
+        if (!message.empty()) return raw.jobs->find(entry.first)->wrong(fmt::format("jobs.{}.after: {}", entry.first, message));
+    }
+    // Policies that no job has are to be right, too.
+    if (const Setting* policies = top.find("policies"))
+        for (const auto& entry : policies->table) {
+            Policy looked_up = config.policies.at(entry.first);
+            TRY(look_up(entry.second, looked_up));
+        }
+    if (const Setting* zones = top.find("zones"))
+        for (const auto& entry : zones->table)
+            for (const std::string& feed : config.zones.at(entry.first).feeds)
+                if (!config.feeds.contains(feed)) return entry.second.wrong(fmt::format("zones.{}.feeds: there is no feed \"{}\" ([feeds.{}])", entry.first, feed, feed));
+    if (!config.api.listen.empty() && config.api.token_file.empty()) return top.find("api")->wrong("api.listen: TCP needs api.token_file");
+    return std::move(config);
+}
+
+Result<Config> read_config(const std::string& path) {
+    return parse_config(TRY(read_text(path)), path);
+}
+
+Result<Job> parse_job_json(std::string_view json, const std::string& name, const Config& config) {
+    Setting setting = TRY(parse_json_setting(json, "job " + name.substr(0, 64)));
+    return read_job(setting, name, config);
+}
+
+Result<void> add_job(Config& config, Job job) {
+    std::string name = job.name;
+    if (!config.jobs.emplace(name, std::move(job)).second) return fail(EEXIST, "job {}: there is one of that name", name);
+    std::string message = wrong_dependency(config, config.jobs.at(name));
+    if (message.empty()) return {};
+    config.jobs.erase(name);
+    return fail(EINVAL, "job {}: after: {}", name, message);
+}
+
+std::string config_schema() {
+    Schema schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "hyperd's configuration"}};
+    schema.update(top_keys().schema());
+    return schema.dump(2);
+}
+
+std::string job_schema() {
+    return job_keys().schema().dump(2);
+}
+
+}  // namespace hyper::scheduler

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// When each job of a configuration would run next, and why: from files, without hyperd.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "scheduler/state/store.h"
+#include "scheduler/table_outlook.h"
+#include "tools/hyperctl/command.h"
+#include "tools/hyperctl/schedule_files.h"
+#include "tools/hyperctl/schedule_text.h"
+#include "tools/hyperctl/table.h"
+
+namespace hyper::ctl {
+
+namespace {
+
+using scheduler::Decision;
+
+struct PlanOptions {
+    std::string config, table, state, now;
+    uint64_t seed = 1;
+    bool explain = false, json = false;
+};
+
+// What a plan is made of; a state folder is optional.
+struct Known {
+    std::map<std::string, scheduler::JobState> states;
+    std::map<std::string, std::vector<scheduler::SyncMeasure>> measures;
+    scheduler::MonthUse used;
+};
+
+Result<Known> read_state(const std::string& folder, Instant now, scheduler::Config& config) {
+    Known known;
+    if (folder.empty()) return known;
+    auto store = TRY(scheduler::Store::open(folder, scheduler::Access::read));
+    for (const scheduler::StoredJob& stored : TRY(store.jobs())) {
+        auto job = TRY(scheduler::parse_job_json(stored.json, stored.name, config));
+        TRY(scheduler::add_job(config, std::move(job)));
+    }
+    known.states = TRY(store.states());
+    known.measures = TRY(store.measures());
+    known.used = TRY(store.used(now));
+    return known;
+}
+
+Json json_of(const Decision& decision) {
+    Json json = {{"job", decision.job}, {"action", scheduler::action_name(decision.action)}, {"cause", scheduler::cause_name(decision.cause)}};
+    if (decision.at) json["at"] = instant_text(*decision.at);
+    json["why"] = decision.explanation;
+    if (!decision.notes.empty()) json["notes"] = decision.notes;
+    if (!decision.period.empty()) json["period"] = decision.period;
+    if (decision.deadline) json["deadline"] = instant_text(*decision.deadline);
+    if (decision.last_start) json["last-start"] = instant_text(*decision.last_start);
+    json["at-risk"] = decision.at_risk;
+    json["expected-seconds"] = decision.size.length.count();
+    json["expected-seconds-p95"] = decision.size.length_p95.count();
+    json["expected-bytes"] = decision.size.bytes;
+    json["measured"] = decision.size.measured;
+    json["alternatives"] = Json::parse(scheduler::alternatives_json(decision.alternatives));
+    if (!decision.issues.empty()) json["forecasts"] = decision.issues;
+    return json;
+}
+
+void print_table(const std::vector<Decision>& decisions) {
+    Table table({"JOB", "ACTION", "WHEN (UTC)", "CAUSE", ">GRAMS", ">NOW", ">MONEY", "DEADLINE"});
+    for (const Decision& decision : decisions) {
+        const scheduler::Alternative *now = nullptr, *chosen = nullptr;
+        for (const scheduler::Alternative& one : decision.alternatives) {
+            if (one.what == "now") now = &one;
+            if (one.what == "planned") chosen = &one;
+        }
+        if (!chosen && decision.action == scheduler::Action::run) chosen = now;
+        table.add({decision.job, scheduler::action_name(decision.action), decision.at ? instant_text(*decision.at) : "-", scheduler::cause_name(decision.cause),
+                   grams_text(chosen ? chosen->grams : std::nullopt), grams_text(now ? now->grams : std::nullopt),
+                   chosen && chosen->money ? scheduler::money_text(*chosen->money) + " " + chosen->currency : "-",
+                   decision.deadline ? instant_text(*decision.deadline) : "-"});
+    }
+    table.print();
+}
+
+void print_explained(const std::vector<Decision>& decisions) {
+    for (const Decision& decision : decisions) {
+        fmt::print("{}: {}{}\n", decision.job, scheduler::action_name(decision.action), decision.at ? " at " + instant_text(*decision.at) : "");
+        fmt::print("    why: {}\n", printable(decision.explanation));
+        for (const std::string& note : decision.notes) fmt::print("    note: {}\n", printable(note));
+        if (decision.deadline)
+            fmt::print("    whole by: {}{}\n", instant_text(*decision.deadline),
+                       decision.last_start ? ", so it starts by " + instant_text(*decision.last_start) : "");
+        if (decision.at_risk) fmt::print("    the rpo is at risk\n");
+        fmt::print("    size: {}, in {} ({} at the 95th percentile){}\n", human_bytes(decision.size.bytes), scheduler::duration_text(decision.size.length),
+                   scheduler::duration_text(decision.size.length_p95), decision.size.measured ? "" : ": a guess, since nothing was measured yet");
+        for (const scheduler::Alternative& one : decision.alternatives)
+            fmt::print("    {}: {}, {} (low {}, high {}), {}\n", one.what, instant_text(one.start), grams_text(one.grams), grams_text(one.grams ? one.grams->low : NAN),
+                       grams_text(one.grams ? one.grams->high : NAN), one.money ? scheduler::money_text(*one.money) + " " + one.currency : "no price known");
+        if (!decision.issues.empty()) fmt::print("    forecasts: {}\n", decision.issues);
+    }
+}
+
+Result<int> plan(const PlanOptions& options) {
+    auto config = TRY(scheduler::read_config(options.config));
+    for (const std::string& warning : config.warnings) fmt::print(stderr, "hyperctl: {}\n", printable(warning));
+    Instant now = std::chrono::floor<Seconds>(std::chrono::system_clock::now());
+    if (!options.now.empty()) now = TRY(parse_instant(options.now));
+    auto known = TRY(read_state(options.state, now, config));
+    const std::string table = options.table.empty() ? config.carbon_table : options.table;
+    auto trace = TRY(read_trace(config, table, ""));
+    std::map<std::string, scheduler::ZoneOutlook> zones;
+    for (const auto& entry : trace.measured) zones[entry.first] = scheduler::table_outlook(entry.second, entry.first, table, now);
+    for (const auto& entry : trace.prices) zones[entry.first].price_per_kwh = entry.second;
+    const std::map<std::string, scheduler::Money> no_costs;
+    scheduler::World world{config, known.states, zones, zones, known.measures, no_costs, known.used, now, options.seed};
+    auto decisions = scheduler::decide(world);
+    if (options.json) {
+        Json json = {{"now", instant_text(now)}, {"seed", options.seed}, {"jobs", Json::array()}};
+        for (const Decision& decision : decisions) json["jobs"].push_back(json_of(decision));
+        print_json(json);
+    } else if (options.explain) {
+        print_explained(decisions);
+    } else {
+        print_table(decisions);
+    }
+    return exit_ok;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, Command& chosen) {
+    auto* command = app.add_subcommand("plan", "Tell when each job of a configuration runs next, and why");
+    auto options = std::make_shared<PlanOptions>();
+    command->add_option("CONFIG", options->config, "hyperd's configuration, TOML")->required();
+    command->add_option("--trace", options->table, "intensities, instead of the configuration's carbon_table")->type_name("TABLE.csv");
+    command->add_option("--state", options->state, "the state folder; without one all jobs are new")->type_name("FOLDER");
+    command->add_option("--now", options->now, "plan as at that time")->type_name("INSTANT");
+    command->add_option("--seed", options->seed, "chooses among starts that are equally good (default 1)")->type_name("N");
+    command->add_flag("--explain", options->explain, "print why, with the alternatives in grams and money");
+    command->add_flag("--json", options->json, "print JSON");
+    command->callback([options, &chosen] { chosen.run = [options](Engine&) { return plan(*options); }; });
+}
+
+}  // namespace hyper::ctl
