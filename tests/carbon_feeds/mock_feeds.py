@@ -5,7 +5,8 @@
     mock_feeds.py TRACE PORT-FILE [--seed N]
 
 TRACE is a CSV: time,ZONE,ZONE... in g/kWh by the hour. The port is written to PORT-FILE. What is told of the future is the table with an error
-that grows with the lead. Services: /em (Electricity Maps v3; auth-token: em-token), /wt (WattTime v3; freddo:frog), /gb (Carbon Intensity), /ec (Energy-Charts).
+that grows with the lead. Services: /em (Electricity Maps v3; auth-token: em-token), /wt (WattTime v3; freddo:frog), /gb (Carbon Intensity) and
+/ec (Energy-Charts).
 A test steers it by PUT:
 
     /mock/clock   2026-03-01T10:00:00Z     what time it is
@@ -196,8 +197,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if parts == ["v3", "carbon-intensity", "forecast"]:
             rows = self.thinned([[when, self.world.expected(zone, when, issued)] for when in times(issued, 48, HOUR)], way)
             scale = 1000 if way == "wrong-unit" else 1  # a row of a forecast does not say what it counts
-            return {"zone": told, "forecast": [{"carbonIntensity": value and value * scale, "datetime": rfc3339(when, ".000Z")} for when, value in rows],
-                    "updatedAt": rfc3339(issued, ".000Z")}
+            forecast = [{"carbonIntensity": value and value * scale, "datetime": rfc3339(when, ".000Z")} for when, value in rows]
+            return {"zone": told, "forecast": forecast, "updatedAt": rfc3339(issued, ".000Z")}
         raise Refused(404, "{}")
 
     def watttime(self, parts, query, now, way):

@@ -22,7 +22,8 @@ std::string history(const std::string& rows) { return R"({"zone":"DE","history":
 
 TEST(ElectricityMapsParser, reads_a_day_with_gaps_and_estimates) {
     auto steps = electricity_maps::read_history(history(R"(
-        {"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T08:00:00.000Z","updatedAt":"2026-03-01T09:12:00.000Z","emissionFactorType":"lifecycle",
+        {"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T08:00:00.000Z","updatedAt":"2026-03-01T09:12:00.000Z",
+         "emissionFactorType":"lifecycle",
          "isEstimated":false,"estimationMethod":null},
         {"zone":"DE","carbonIntensity":null,"datetime":"2026-03-01T09:00:00.000Z","emissionFactorType":"lifecycle","isEstimated":false},
         {"zone":"DE","carbonIntensity":280.5,"datetime":"2026-03-01T10:00:00.000Z","emissionFactorType":"lifecycle","isEstimated":true,
@@ -38,7 +39,8 @@ TEST(ElectricityMapsParser, reads_a_day_with_gaps_and_estimates) {
 }
 
 TEST(ElectricityMapsParser, reads_the_latest_value_alone) {
-    auto steps = electricity_maps::read_latest(R"({"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T08:00:00.000Z","isEstimated":true})", "DE");
+    auto steps = electricity_maps::read_latest(
+        R"({"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T08:00:00.000Z","isEstimated":true})", "DE");
     ASSERT_TRUE(steps) << steps.error().message;
     EXPECT_EQ(steps->series.at(day + hours(8) + minutes(59)), 302);
     EXPECT_EQ(steps->series.at(day + hours(9)), std::nullopt);
@@ -46,13 +48,15 @@ TEST(ElectricityMapsParser, reads_the_latest_value_alone) {
 }
 
 TEST(ElectricityMapsParser, reads_a_forecast_with_its_issue_time) {
-    std::string rows = R"("forecast":[{"carbonIntensity":300,"datetime":"2026-03-01T10:00:00.000Z"},{"carbonIntensity":290,"datetime":"2026-03-01T11:00:00.000Z"}]})";
+    std::string rows = R"("forecast":[{"carbonIntensity":300,"datetime":"2026-03-01T10:00:00.000Z"},
+                                      {"carbonIntensity":290,"datetime":"2026-03-01T11:00:00.000Z"}]})";
     auto forecast = electricity_maps::read_forecast(R"({"zone":"DE","updatedAt":"2026-03-01T09:30:00.000Z",)" + rows, "DE", now);
     ASSERT_TRUE(forecast) << forecast.error().message;
     EXPECT_EQ(forecast->issued_at, day + hours(9) + minutes(30));
     EXPECT_EQ(forecast->series.size(), 2u);
     EXPECT_EQ(electricity_maps::read_forecast(R"({"zone":"DE",)" + rows, "DE", now)->issued_at, now) << "not told";
-    EXPECT_EQ(electricity_maps::read_forecast(R"({"zone":"DE","updatedAt":"2999-01-01T00:00:00Z",)" + rows, "DE", now)->issued_at, now) << "in the future";
+    std::string future = R"({"zone":"DE","updatedAt":"2999-01-01T00:00:00Z",)" + rows;
+    EXPECT_EQ(electricity_maps::read_forecast(future, "DE", now)->issued_at, now) << "in the future";
 }
 
 TEST(ElectricityMapsParser, refuses_what_is_of_another_zone_or_unit) {
@@ -68,17 +72,19 @@ TEST(ElectricityMapsParser, refuses_what_is_of_another_zone_or_unit) {
 
 TEST(ElectricityMapsParser, refuses_what_is_no_such_answer) {
     for (const char* text : {"", "null", "[]", "{}", R"({"zone":"DE"})", R"({"zone":"DE","history":{}})", R"({"zone":"DE","history":[1]})",
-                             R"({"zone":1,"history":[]})", R"({"zone":"DE","history":[{"datetime":"soon","carbonIntensity":1}]})", "<html>", "{\"zone\":\"DE\",\"history\":["})
+                             R"({"zone":1,"history":[]})", R"({"zone":"DE","history":[{"datetime":"soon","carbonIntensity":1}]})", "<html>",
+                             "{\"zone\":\"DE\",\"history\":["})
         EXPECT_FALSE(electricity_maps::read_history(text, "DE")) << text;
 }
 
 std::string moer(const std::string& meta, const std::string& rows) { return R"({"data":[)" + rows + R"(],"meta":{)" + meta + "}}"; }
-constexpr const char* meta = R"("data_point_period_seconds":300,"region":"CAISO_NORTH","warnings":[],"signal_type":"co2_moer","model":{"date":"2024-12-01"},
+constexpr const char* meta = R"("data_point_period_seconds":300,"region":"CAISO_NORTH","warnings":[],"signal_type":"co2_moer",
+    "model":{"date":"2024-12-01"},
     "units":"lbs_co2_per_mwh","generated_at_period_seconds":300,"generated_at":"2026-03-01T09:50:00+00:00")";
 
 TEST(WattTimeParser, converts_pounds_per_mwh) {
-    auto answer = watttime::read_answer(moer(meta, R"({"point_time":"2026-03-01T09:50:00+00:00","value":1000},{"point_time":"2026-03-01T09:55:00+00:00","value":0.0})"),
-                                        "CAISO_NORTH", "co2_moer", now);
+    std::string rows = R"({"point_time":"2026-03-01T09:50:00+00:00","value":1000},{"point_time":"2026-03-01T09:55:00+00:00","value":0.0})";
+    auto answer = watttime::read_answer(moer(meta, rows), "CAISO_NORTH", "co2_moer", now);
     ASSERT_TRUE(answer) << answer.error().message;
     EXPECT_DOUBLE_EQ(answer->steps.series.values()[0], 453.59237);
     EXPECT_EQ(answer->steps.series.step(), minutes(5));
@@ -99,7 +105,8 @@ TEST(WattTimeParser, refuses_another_region_signal_or_unit) {
 
 TEST(WattTimeParser, reads_a_token_that_can_be_one) {
     EXPECT_EQ(*watttime::read_login(R"({"token":"abc.def-ghi"})"), "abc.def-ghi");
-    for (const char* text : {R"({"token":""})", R"({"token":"a\r\nHost: b"})", R"({"token":null})", R"({"token":"a b"})"}) EXPECT_FALSE(watttime::read_login(text)) << text;
+    for (const char* text : {R"({"token":""})", R"({"token":"a\r\nHost: b"})", R"({"token":null})", R"({"token":"a b"})"})
+        EXPECT_FALSE(watttime::read_login(text)) << text;
 }
 
 TEST(GbCarbonIntensityParser, tells_measured_from_forecast_half_hours) {
@@ -122,7 +129,8 @@ TEST(GbCarbonIntensityParser, refuses_a_region_and_other_steps) {
 
 TEST(EnergyChartsParser, reads_columns_with_nulls) {
     auto answer = energy_charts::read_answer(
-        R"({"unix_seconds":[1772323200,1772324100,1772325000],"co2eq":[300.5,null,null],"co2eq_forecast":[310,305,290],"substitute":false,"deprecated":false})");
+        R"({"unix_seconds":[1772323200,1772324100,1772325000],"co2eq":[300.5,null,null],"co2eq_forecast":[310,305,290],
+            "substitute":false,"deprecated":false})");
     ASSERT_TRUE(answer) << answer.error().message;
     EXPECT_EQ(answer->measured.series.size(), 1u);
     EXPECT_EQ(answer->forecast.series.step(), minutes(15));
@@ -136,8 +144,9 @@ TEST(EnergyChartsParser, takes_null_for_a_column) {
 }
 
 TEST(EnergyChartsParser, refuses_columns_that_do_not_fit) {
-    for (const char* text : {R"({"unix_seconds":[1772323200],"co2eq":[1,2]})", R"({"unix_seconds":["a"],"co2eq":[1]})", R"({"unix_seconds":[1e99],"co2eq":[1]})",
-                             R"({"unix_seconds":[1772323200],"co2eq":[-1]})", R"({"unix_seconds":[1772323200,4000000000],"co2eq":[1,2]})", R"({"co2eq":[1]})"})
+    for (const char* text : {R"({"unix_seconds":[1772323200],"co2eq":[1,2]})", R"({"unix_seconds":["a"],"co2eq":[1]})",
+                             R"({"unix_seconds":[1e99],"co2eq":[1]})", R"({"unix_seconds":[1772323200],"co2eq":[-1]})",
+                             R"({"unix_seconds":[1772323200,4000000000],"co2eq":[1,2]})", R"({"co2eq":[1]})"})
         EXPECT_FALSE(energy_charts::read_answer(text)) << text;
 }
 

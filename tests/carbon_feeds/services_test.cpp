@@ -44,7 +44,8 @@ class Services : public testing::Test {
     std::vector<HttpRequest> asked_;
 };
 
-constexpr const char* em_history = R"({"zone":"DE","history":[{"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T10:00:00.000Z","isEstimated":true}]})";
+constexpr const char* em_history =
+    R"({"zone":"DE","history":[{"zone":"DE","carbonIntensity":302,"datetime":"2026-03-01T10:00:00.000Z","isEstimated":true}]})";
 constexpr const char* em_latest = R"({"zone":"DE","carbonIntensity":303,"datetime":"2026-03-01T10:00:00.000Z"})";
 constexpr const char* em_forecast =
     R"({"zone":"DE","forecast":[{"carbonIntensity":290,"datetime":"2026-03-01T11:00:00.000Z"}],"updatedAt":"2026-03-01T10:02:00.000Z"})";
@@ -154,9 +155,9 @@ TEST_F(WattTimeService, offers_the_zones_whose_region_is_configured) {
 
 TEST_F(Services, gb_is_asked_by_half_hours) {
     answers_ = {{"/intensity/2026-03-01T10:00Z/fw48h",
-                 {200, R"({"data":[{"from":"2026-03-01T10:00Z","to":"2026-03-01T10:30Z","intensity":{"forecast":216,"actual":null,"index":"high"}}]})"}},
+                 {200, R"({"data":[{"from":"2026-03-01T10:00Z","to":"2026-03-01T10:30Z","intensity":{"forecast":216,"actual":null}}]})"}},
                 {"/intensity/2026-03-01T10:00Z/pt24h",
-                 {200, R"({"data":[{"from":"2026-03-01T09:30Z","to":"2026-03-01T10:00Z","intensity":{"forecast":211,"actual":206,"index":"high"}}]})"}}};
+                 {200, R"({"data":[{"from":"2026-03-01T09:30Z","to":"2026-03-01T10:00Z","intensity":{"forecast":211,"actual":206}}]})"}}};
     GbCarbonIntensity feed(caller(GbCarbonIntensity::usual_about()));
     auto report = feed.fetch("GB", now);
     ASSERT_TRUE(report) << report.error().message;
@@ -199,7 +200,8 @@ TEST_F(Services, are_made_of_settings) {
     EXPECT_EQ(message({.service = "watttime-average", .token_file = login_, .regions = {{"US-CAL-CISO", "CAISO_NORTH"}}}), "average");
     EXPECT_EQ(message({.service = "electricitymaps"}), "token_file: electricitymaps wants one");
     EXPECT_EQ(message({.service = "energy-charts", .token_file = token_}), "token_file: energy-charts wants none");
-    EXPECT_EQ(message({.service = "watttime", .token_file = login_}), "regions: watttime wants its region of each zone (US-CAL-CISO = \"CAISO_NORTH\")");
+    EXPECT_EQ(message({.service = "watttime", .token_file = login_}),
+              "regions: watttime wants its region of each zone (US-CAL-CISO = \"CAISO_NORTH\")");
     EXPECT_NE(message({.service = "watttimes"}).find("none of electricitymaps"), std::string::npos);
 }
 

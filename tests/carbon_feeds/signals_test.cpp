@@ -30,7 +30,8 @@ AverageReport report(Instant now, double value) {
 class ToldFeed : public Feed<SignalKind::average> {
   public:
     using Tell = std::function<FeedResult<AverageReport>(const std::string& zone, Instant now)>;
-    ToldFeed(std::string name, std::set<std::string> zones, Tell tell) : about_{std::move(name), "direct", hours(1)}, zones_(std::move(zones)), tell_(std::move(tell)) {}
+    ToldFeed(std::string name, std::set<std::string> zones, Tell tell)
+        : about_{std::move(name), "direct", hours(1)}, zones_(std::move(zones)), tell_(std::move(tell)) {}
     const FeedAbout& about() const override { return about_; }
     bool offers(const std::string& zone) const override { return zones_.contains(zone); }
     FeedResult<AverageReport> fetch(const std::string& zone, Instant now) override { return tell_(zone, now); }

@@ -14,7 +14,9 @@ using namespace std::chrono;
 constexpr Instant day = sys_days(2026y / March / 30);  // a Monday
 constexpr Instant now = day + hours(11) + minutes(50);
 
-StepSeries flat(Instant from, size_t count, double value, Seconds step = hours(1)) { return StepSeries(from, step, std::vector<double>(count, value)); }
+StepSeries flat(Instant from, size_t count, double value, Seconds step = hours(1)) {
+    return StepSeries(from, step, std::vector<double>(count, value));
+}
 
 class Chain : public testing::Test {
   protected:
@@ -102,8 +104,9 @@ TEST_F(Chain, falls_one_step_after_the_other) {
     issue(0, day + hours(4), flat(day + hours(4), 12, 300));
     issue(1, day + hours(11), flat(day + hours(13), 2, 280));
     ZoneOutlook outlook = chain_.outlook(now, now + hours(6));
-    EXPECT_EQ(outlook.qualities, (std::vector<Quality>{Quality::stored_forecast, Quality::stored_forecast, Quality::second_forecast, Quality::second_forecast,
-                                                       Quality::stored_forecast, Quality::profile, Quality::profile}));
+    EXPECT_EQ(outlook.qualities,
+              (std::vector<Quality>{Quality::stored_forecast, Quality::stored_forecast, Quality::second_forecast, Quality::second_forecast,
+                                    Quality::stored_forecast, Quality::profile, Quality::profile}));
 }
 
 TEST_F(Chain, says_in_one_line_what_is_used_here_and_there) {
