@@ -17,6 +17,7 @@ policy = "daily"
 source = "web.qcow2"
 volume = "web.volume"
 policy = "daily"
+rpo = "60h"
 windows = {allow = ["20:00-06:00"]}
 [zones.DE]
 tariff_file = "power.csv"
@@ -48,7 +49,7 @@ import json
 made = json.load(open("one.json"))
 assert made["total"]["rpo-misses"] == 0 and made["total"]["runs"] >= 38, made["total"]
 db = made["jobs"]["db"]
-assert db["grams"] < 0.75 * db["grams-at-once"] and db["share-of-foresight"] > 0.7, db
+assert db["grams"] < 0.75 * db["grams-at-once"] and db["share-of-foresight"] > 0.6, db
 assert all(run["stretches"] for run in made["runs"])
 END
 
@@ -68,7 +69,7 @@ python3 - <<'END' || die "$(head -c 2000 forecast.json)"
 import json
 made = json.load(open("forecast.json"))
 starts = [run["stretches"][0][0] for run in made["runs"] if run["job"] == "web"]
-assert sum(start[11:13] in ("19", "20") for start in starts[:15]) >= 10, starts
+assert sum(start[11:13] in ("19", "20") for start in starts) >= 15, starts
 END
 
 claim "what is wrong in a configuration or a trace is said with its place"
