@@ -20,12 +20,13 @@ constexpr Seconds outlook_reach = hours(96);
 // Two decisions that lie closer bring nothing, and a fault in them shall end.
 constexpr Seconds step_min{1};
 
-// What decide() is told of each zone, hour by hour.
+// What decide() is told of each zone that a job draws from, hour by hour.
 class Outlooks {
   public:
-    explicit Outlooks(const Trace& trace) : trace_(trace) {
-        for (const auto& entry : trace.measured) zones_[entry.first];
-        for (const auto& entry : trace.prices) zones_[entry.first];
+    Outlooks(const Config& config, const Trace& trace) : trace_(trace) {
+        for (const auto& entry : config.jobs)
+            for (const std::string& zone : {entry.second.rules.carbon.source_grid, entry.second.rules.carbon.target_grid})
+                if (trace.measured.contains(zone) || trace.prices.contains(zone)) zones_[zone];
     }
 
     void bring_up_to(Instant now) {
@@ -66,7 +67,7 @@ class Outlooks {
 class Simulation {
   public:
     Simulation(const Config& config, const Trace& trace, const SimulateOptions& options)
-        : config_(config), options_(options), outlooks_(trace), measures_(options.measures) {
+        : config_(config), options_(options), outlooks_(config, trace), measures_(options.measures) {
         for (const auto& entry : trace.measured) truth_[entry.first].grams_per_kwh = entry.second;
         for (const auto& entry : trace.prices) truth_[entry.first].price_per_kwh = entry.second;
         for (const auto& entry : config.jobs) {

@@ -8,12 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "blockengine/base/result.h"
 
 namespace hyper {
+
+struct SettingEntry;
 
 struct Setting {
     enum class Kind { text, integer, number, boolean, list, table, other };  // other: a date, JSON's null
@@ -24,7 +25,7 @@ struct Setting {
     double number = 0;  // of an integer, too
     bool boolean = false;
     std::vector<Setting> list;
-    std::vector<std::pair<std::string, Setting>> table;  // by name
+    std::vector<SettingEntry> table;  // by name
 
     std::string path;                         // "jobs.db.retry.max"; empty at the top
     std::shared_ptr<const std::string> file;  // as messages name it
@@ -33,6 +34,12 @@ struct Setting {
     const Setting* find(std::string_view key) const;
     // EINVAL, "FILE:LINE: MESSAGE".
     tl::unexpected<Error> wrong(std::string_view message) const;
+};
+
+// As a map's entry: a key and its value.
+struct SettingEntry {
+    std::string first;
+    Setting second;
 };
 
 // EINVAL with file and line for what is no TOML; `name` stands in messages.

@@ -36,8 +36,10 @@ Result<Setting> setting_of(const Json& json, std::string path, const std::shared
         for (const Json& element : json) made.list.push_back(TRY(setting_of(element, path, file, depth + 1)));
     } else if (json.is_object()) {
         made.kind = Setting::Kind::table;
-        for (auto entry = json.begin(); entry != json.end(); ++entry)
-            made.table.emplace_back(entry.key(), TRY(setting_of(*entry, path.empty() ? entry.key() : path + "." + entry.key(), file, depth + 1)));
+        for (auto entry = json.begin(); entry != json.end(); ++entry) {
+            Setting child = TRY(setting_of(*entry, path.empty() ? entry.key() : path + "." + entry.key(), file, depth + 1));
+            made.table.push_back({entry.key(), std::move(child)});
+        }
     }
     made.path = std::move(path);
     return made;

@@ -50,7 +50,7 @@ Setting setting_of(const toml::node& node, std::string path, const std::shared_p
             std::string name(key.str());
             Setting child = setting_of(value, path.empty() ? name : path + "." + name, file);
             child.key_line = key.source().begin.line;
-            made.table.emplace_back(std::move(name), std::move(child));
+            made.table.push_back({std::move(name), std::move(child)});
         }
     }
     made.path = std::move(path);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <optional>
+#include <span>
 
 #include "blockengine/base/setting.h"
 #include "nbdserver/locks/config_file.h"
@@ -173,8 +174,7 @@ class RulesReader {
         std::string kind = text.substr(0, colon),
                     name = text.substr(std::min(colon + 1, text.size()));
         if (colon == text.size() || name.empty())
-            return at.wrong(
-                fmt::format("\"{}\" names nobody; did you mean {}?", text,
+            return at.wrong(fmt::format("\"{}\" names nobody; did you mean {}?", text,
                                 nearest_of(kind, {"uid:1000", "user:NAME", "gid:1000", "group:NAME",
                                                "cert:NAME", "psk:NAME", "local"})));
         if (kind == "uid" || kind == "gid") {
@@ -197,8 +197,7 @@ class RulesReader {
         }
         if (kind == "cert") return Rules::Who{Kind::certificate, 0, name};
         if (kind == "psk") return Rules::Who{Kind::psk, 0, name};
-        return at.wrong(
-            fmt::format("\"{}\": unknown kind {}; did you mean {}?", text, kind,
+        return at.wrong(fmt::format("\"{}\": unknown kind {}; did you mean {}?", text, kind,
                         nearest_of(kind, {"uid", "user", "gid", "group", "cert", "psk", "local"})));
     }
 

@@ -74,15 +74,23 @@ TEST(Simulate, never_knows_better_than_foresight) {
 }
 
 TEST(Simulate, looks_at_nothing_that_was_measured_later) {
-    Trace trace = trace_of(day0, 40, 3), other = trace;
-    // The same up to the 20th day.
-    std::vector<double> values = other.measured["DE"].values();
-    for (size_t i = (14 + 20) * 24; i < values.size(); i++) values[i] = 1000 - values[i];
-    other.measured["DE"] = {other.measured["DE"].start(), hours(1), values};
-    auto one = simulate(config_of(nightly), trace, options_of(40)), two = simulate(config_of(nightly), other, options_of(40));
-    size_t same = 0;
-    while (same < one->runs.size() && same < two->runs.size() && one->runs[same].stretches == two->runs[same].stretches) same++;
-    EXPECT_GE(one->runs[same].stretches.back().until, day0 + hours(24 * 20));
+    Trace trace = trace_of(day0, 40, 3);
+    auto one = simulate(config_of(nightly), trace, options_of(40));
+    for (int day = 15; day < 25; day++) {
+        // The same up to that day's noon.
+        Instant cut = day0 + hours(24 * day + 12);
+        Trace other = trace;
+        std::vector<double> values = other.measured["DE"].values();
+        for (size_t i = 0; i < values.size(); i++)
+            if (trace.measured["DE"].time_of(i) >= cut) values[i] = 1000 - values[i];
+        other.measured["DE"] = {trace.measured["DE"].start(), hours(1), values};
+        auto two = simulate(config_of(nightly), other, options_of(40));
+        size_t same = 0;
+        while (same < one->runs.size() && same < two->runs.size() && one->runs[same].stretches == two->runs[same].stretches) same++;
+        ASSERT_LT(same, one->runs.size());
+        EXPECT_GE(one->runs[same].stretches.front().from, cut);
+        EXPECT_GE(two->runs[same].stretches.front().from, cut);
+    }
 }
 
 TEST(Simulate, gives_the_same_again) {
@@ -186,18 +194,28 @@ TEST(SimulateRandom, misses_only_what_outages_and_failures_make_impossible) {
     EXPECT_LT(missed, runs / 20);
 }
 
-TEST(SimulateRandom, keeps_objectives_while_attempts_fail) {
+// The guard has room for one more attempt; what fails again and again may come too late.
+TEST(SimulateRandom, keeps_objectives_where_one_attempt_fails) {
     size_t missed = 0, runs = 0;
     for (uint64_t seed = 201; seed <= 206; seed++) {
         std::mt19937_64 random(seed);
         SimulateOptions options = options_of(45);
         options.seed = seed;
         options.failing = 0.1;
-        auto made = simulate(config_of(random_config(random)), trace_of(day0, 45, seed), options);
+        Config config = config_of(random_config(random));
+        auto made = simulate(config, trace_of(day0, 45, seed), options);
         ASSERT_TRUE(made);
         missed += made->total.rpo_misses, runs += made->total.runs;
+        std::map<std::string, Instant> point;
+        for (const SimulatedRun& run : made->runs) {
+            if (!run.succeeded) continue;
+            Instant since = point.contains(run.job) ? point[run.job] : day0, end = run.stretches.back().until;
+            point[run.job] = run.stretches.front().from;
+            bool late = end > since + *config.jobs.at(run.job).rules.rpo;
+            EXPECT_TRUE(!late || run.attempts >= 3) << "seed " << seed << ": " << run.job << " " << run.period;
+        }
     }
-    EXPECT_EQ(missed, 0u) << "of " << runs;
+    EXPECT_LT(missed, runs / 1000);
 }
 
 }  // namespace
