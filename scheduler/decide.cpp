@@ -139,10 +139,9 @@ class Decider {
         std::optional<Instant> deadline = open.hard_end;
         if (open.soft_end) lower(deadline, *open.soft_end);
         open.decision.deadline = deadline;
-        if (deadline) {
-            open.decision.last_start = *deadline - open.guard - open.left;
-            if (open.hard_start && deadline == open.hard_end) open.decision.last_start = *open.hard_start;
-        }
+        // A period's end is worth no guard: nothing is lost but its punctuality.
+        open.decision.last_start = open.hard_start;
+        if (open.soft_end) lower(open.decision.last_start, *open.soft_end - open.left);
         open.forced = open.hard_start && now_ >= *open.hard_start;
         open.decision.at_risk = open.hard_end && now_ + open.left > *open.hard_end;
     }
@@ -359,9 +358,9 @@ class Decider {
     Task task_of(const Open& open, Instant earliest) const {
         Task task;
         task.length = open.left;
-        task.guard = open.guard;
         task.earliest = std::max(now_, earliest);
-        task.latest_end = open.decision.deadline.value_or(task.earliest + task.length + task.guard);
+        // The guard is in the last start already.
+        task.latest_end = open.decision.last_start.value_or(task.earliest) + task.length;
         task.latest_end = std::min(task.latest_end, now_ + look_ahead);
         task.interruptible = open.job->rules.carbon.interrupt;
         task.gain_min = open.job->rules.carbon.min_gain;

@@ -7,7 +7,7 @@
 //      limits of runs say; the decision says which of them it went over. What is not gone over: a job that a user paused,
 //      and a dependency, since a sync before its time may be worth nothing. These say that the objective is at risk.
 //   2. Without rpo the deadline is the end of the period: the calendar's next time, or the elastic schedule's end. It
-//      is kept like the other but by windows, budgets and limits, which win over it.
+//      is kept where windows, budgets and limits let it be, and no guard is kept free before it.
 //   3. Where the calendar names times too far apart for the rpo, runs are added; where it is close (a period as long as the rpo leaves no time for
 //      the run itself), the run is drawn forward.
 //   4. A job that never ran counts as if it had been whole when it was first known.

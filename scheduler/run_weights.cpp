@@ -56,7 +56,7 @@ Weights RunWeights::weigh(Instant horizon) const {
     const double per_kilogram = job_.rules.carbon.weight, per_unit = job_.rules.cost.weight;
     auto ends = known_ends();
     Seconds step{3600};
-    Instant until = horizon;
+    Instant until = Instant::max();
     bool counts = false;
     for (const End& end : ends) {
         if (per_kilogram > 0 && !end.outlook->grams_per_kwh.empty()) {
@@ -72,10 +72,11 @@ Weights RunWeights::weigh(Instant horizon) const {
     }
     // What one of the two says nothing of is a gap only if both are asked for and have something.
     Instant from{now_.time_since_epoch() / step * step};
-    if (!counts || until <= from) return {};
+    if (!counts) return {};
     double hours = double(length_.count()) / 3600;
     std::vector<double> values;
-    for (Instant at = from; at + step <= until; at += step) {
+    // The last step is whole, since a run may end in it.
+    for (Instant at = from; at < horizon && at + step <= until; at += step) {
         double value = 0;
         for (const End& end : ends) {
             double kilowatts = end.energy.middle / hours;

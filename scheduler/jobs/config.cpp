@@ -147,8 +147,10 @@ Result<std::string> read_text(const std::string& path) {
         int code = errno;
         return fail(code, "{}: open it: {}", path, errno_text(code));
     }
-    std::string text(config_bytes_max + 1, '\0');
-    text.resize(std::fread(text.data(), 1, text.size(), file));
+    std::string text;
+    std::vector<char> buffer(65536);
+    size_t got;
+    while (text.size() <= config_bytes_max && (got = std::fread(buffer.data(), 1, buffer.size(), file)) > 0) text.append(buffer.data(), got);
     int code = std::ferror(file) ? errno : 0;
     std::fclose(file);
     if (code != 0) return fail(code, "{}: read it: {}", path, errno_text(code));

@@ -14,7 +14,7 @@ TEST(Setting, knows_lines_and_paths_of_toml) {
     EXPECT_EQ(d->line, 3u);
     EXPECT_EQ(d->list[0].text, "x");
     EXPECT_TRUE(d->list[1].boolean);
-    EXPECT_EQ(d->wrong("no").error().message, "f.toml:3: no");
+    EXPECT_EQ(d->wrong("no").value().message, "f.toml:3: no");
 }
 
 TEST(Setting, names_the_line_of_what_is_no_toml) {
@@ -33,7 +33,7 @@ TEST(Setting, reads_json_as_the_same_tree) {
     EXPECT_EQ(list->list[0].integer, 1);
     EXPECT_EQ(list->list[1].number, 2.5);
     EXPECT_EQ(list->list[4].kind, Setting::Kind::other);
-    EXPECT_EQ(list->wrong("no").error().message, "job: no");
+    EXPECT_EQ(list->wrong("no").value().message, "job: no");
 }
 
 TEST(Setting, refuses_json_that_is_broken_or_deep) {

@@ -14,13 +14,16 @@ mkdir -m 700 run
 serve_hypernbd --control run/hyper/control.sock images
 mv "$socket" other.sock
 printf '%s\n' 'hypernbd-trace 1' '0 1 read 0 0 4096 0 20000 web01' >web01.trace
+printf '%s\n' 'carbon_table = "carbon.csv"' '[jobs.web01]' 'source = "images/web01.qcow2"' 'volume = "web01.volume"' 'rpo = "26h"' \
+    'carbon = {source_zone = "DE", target_zone = "DE"}' >hyper.toml
+awk 'BEGIN { print "time,DE"; for (h = 0; h < 744; h++) printf "2026-01-%02dT%02d:00Z,%d\n", h / 24 + 1, h % 24, 300 - 100 * (h % 24 == 13) }' >carbon.csv
 sed -n '/^=head1 EXAMPLES/,/^=head1 SEE ALSO/s/^ //p' "$SRC/tools/hyperctl.pod" >examples
-[ "$(grep -c '^hyperctl ' examples)" = 32 ] || die "the examples have changed: $(cat examples)"
+[ "$(grep -c '^hyperctl ' examples)" = 34 ] || die "the examples have changed: $(cat examples)"
 PATH=$(dirname "$hyperctl"):$PATH bash -euo pipefail examples >examples.log 2>&1 || die "an example failed"
 
 claim "the man page is sound, and names every option"
 podchecker "$SRC/tools/hyperctl.pod" 2>pod.log || die "$(cat pod.log)"
-commands=(cleanup "job list" "job add" "job show" "job delete" "job run" "job pause" "job resume" "job cancel" "job logs" "job watch" push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync "trace show" "trace replay"
+commands=(cleanup "job list" "job add" "job show" "job delete" "job run" "job pause" "job resume" "job cancel" "job logs" "job watch" push "provider list" "provider disks" "provider check" "provider load" "provider reload" "provider unload" list info map check compare export root "export list" "export show" "export close" restore sync plan simulate "trace show" "trace replay"
     "volume create" "volume list" "volume log" "volume companions" "volume diff" "volume map" "volume verify" "volume repair" "volume prune" "volume pin"
     "volume unpin" "volume rollback" "volume hydrate" "volume commit" "volume discard" "volume clone" "volume delete")
 for command in "${commands[@]}"; do

@@ -113,7 +113,7 @@ class Plot {
                 continue;
             }
             // A value holds for its whole step.
-            points += fmt::format("{:.1f},{:.1f} {:.1f},{:.1f} ", x(at), y(value), x(std::min(until_, at + series.step() * stride)), y(value));
+            points += fmt::format("{:.1f},{:.1f} {:.1f},{:.1f} ", x(at), y(value), x(std::min(until_, Instant(at + series.step() * int64_t(stride)))), y(value));
         }
         flush();
     }
