@@ -46,6 +46,16 @@ class PeerStream : public httplib::Stream {
     void say_goodbye() {
         if (tls_ != nullptr) send_all(tls_->farewell());
     }
+    // For a client that is still sending what will not be read: closed at once, it would find its connection broken and never look at the answer.
+    void let_it_finish() {
+        ::shutdown(fd_, SHUT_WR);
+        deadline_ = Clock::now() + std::chrono::milliseconds(500);
+        for (size_t left = 1 << 20; left > 0 && wait(POLLIN);) {
+            ssize_t got = ::recv(fd_, buffer_.data(), std::min(left, buffer_.size()), MSG_DONTWAIT);
+            if (got <= 0) return;
+            left -= static_cast<size_t>(got);
+        }
+    }
     // From now on the answer has its full time again.
     void restart() { deadline_ = Clock::now() + limits_.answer_max; }
 
@@ -173,14 +183,17 @@ class Http : public httplib::Server {
             if (response.body.empty()) give(handler_.malformed(response.status, message_of(response.status)), response);
         }));
     }
-    void serve() {
+    // Whether a body was left unread.
+    bool serve() {
         bool closed = false;
         process_request(stream_, true, closed, [](httplib::Request& request) { request.ranges.clear(); });
+        return unread_;
     }
 
   private:
     HandlerResponse before_body(const httplib::Request& from, httplib::Response& response) {
         if (int status = refusal_of_body(from, limits_.body_bytes_max); status != 0) {
+            unread_ = true;
             give(handler_.malformed(status, message_of(status)), response);
             return HandlerResponse::Handled;
         }
@@ -189,6 +202,7 @@ class Http : public httplib::Server {
         std::string length = from.get_header_value("Content-Length");
         bool has_body = length.find_first_not_of('0') != std::string::npos;
         if (!refused && has_body) return HandlerResponse::Unhandled;
+        unread_ = has_body;
         give(refused ? std::move(*refused) : handler_.answer(request), response);
         return HandlerResponse::Handled;
     }
@@ -211,6 +225,7 @@ class Http : public httplib::Server {
     PeerStream& stream_;
     const Limits& limits_;
     const http::Handler& handler_;
+    bool unread_ = false;
 };
 
 }  // namespace
@@ -218,8 +233,9 @@ class Http : public httplib::Server {
 void serve(int fd, TlsSession* tls, const Limits& limits, const Handler& handler) {
     PeerStream stream(fd, tls, limits);
     if (!stream.shake_hands()) return;
-    Http(stream, limits, handler).serve();
+    bool unread = Http(stream, limits, handler).serve();
     stream.say_goodbye();
+    if (unread) stream.let_it_finish();
 }
 
 }  // namespace hyper::http
