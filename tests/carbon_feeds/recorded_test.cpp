@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers as services gave them, where the folder that HYPER_CARBON_DATA names holds them: its README says where they are from. They are not to
-// be shipped.
+// Answers as services gave them: tests that exist where HYPER_CARBON_DATA names the folder that holds them, since they are not to be shipped. Its README
+// says where they are from.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "blockengine/volume/small_file.h"
 #include "carbon/feeds/energy_charts.h"
@@ -15,12 +17,17 @@ namespace {
 
 using namespace std::chrono;
 
-// Empty where it is not there.
-std::string recorded(const char* name) {
+std::vector<std::string> folders() {
     const char* folder = getenv("HYPER_CARBON_DATA");
-    if (folder == nullptr) return "";
-    return read_small_file(std::string(folder) + "/fixtures/" + name, 1 << 20).value_or("");
+    return folder == nullptr ? std::vector<std::string>() : std::vector<std::string>{folder};
 }
+
+class RecordedAnswers : public testing::TestWithParam<std::string> {
+  protected:
+    static std::string recorded(const char* name) { return read_small_file(GetParam() + "/fixtures/" + name, 1 << 20).value(); }
+};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RecordedAnswers);
+INSTANTIATE_TEST_SUITE_P(, RecordedAnswers, testing::ValuesIn(folders()), [](const auto&) { return "of_this_machine"; });
 
 size_t known(const StepSeries& series) {
     size_t count = 0;
@@ -28,9 +35,8 @@ size_t known(const StepSeries& series) {
     return count;
 }
 
-TEST(RecordedAnswers, of_gb_carbon_intensity) {
+TEST_P(RecordedAnswers, of_gb_carbon_intensity) {
     std::string text = recorded("ukci_national_fw48h.json");
-    if (text.empty()) GTEST_SKIP() << "HYPER_CARBON_DATA names no recorded answers";
     auto answer = gb_carbon_intensity::read_answer(text);
     ASSERT_TRUE(answer) << answer.error().message;
     EXPECT_EQ(known(answer->measured.series), 1u);
@@ -40,14 +46,12 @@ TEST(RecordedAnswers, of_gb_carbon_intensity) {
     EXPECT_EQ(answer->forecast.series.end(), Instant(sys_days(2023y / December / 5)) + hours(10) + minutes(30));
 }
 
-TEST(RecordedAnswers, of_one_region_of_gb_are_refused) {
+TEST_P(RecordedAnswers, of_one_region_of_gb_are_refused) {
     std::string text = recorded("ukci_regional_london_fw48h.json");
-    if (text.empty()) GTEST_SKIP() << "HYPER_CARBON_DATA names no recorded answers";
     EXPECT_FALSE(gb_carbon_intensity::read_answer(text));
 }
 
-TEST(RecordedAnswers, of_energy_charts) {
-    if (recorded("energycharts_co2eq_de.json").empty()) GTEST_SKIP() << "HYPER_CARBON_DATA names no recorded answers";
+TEST_P(RecordedAnswers, of_energy_charts) {
     for (auto [name, step] : {std::pair("energycharts_co2eq_de.json", minutes(15)), {"energycharts_co2eq_fr.json", minutes(60)},
                               {"energycharts_co2eq_ch.json", minutes(60)}, {"energycharts_at.json", minutes(15)}}) {
         auto answer = energy_charts::read_answer(recorded(name));

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The OpenAPI document of a running hyperd is what it serves: every operation answers by its schema, and nothing else is served.
 . "$(dirname "$0")/lib.sh"
+# The distribution's Python has jsonschema.
+PATH=/usr/bin:$PATH
 need curl python3
 python3 -c 'import jsonschema; jsonschema.Draft202012Validator' 2>/dev/null || skip "python3-jsonschema is missing"
 
