@@ -25,12 +25,6 @@ constexpr double as_good_within = 0.005;
 // Beyond the last deadline, so that runs which end just there have room.
 constexpr Seconds room_margin = hours(1);
 
-uint64_t hash_text(std::string_view text) {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return hash;
-}
-
 Instant next_month(Instant now) {
     std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(now));
     return std::chrono::sys_days((day.year() / day.month() + std::chrono::months(1)) / 1);
@@ -132,7 +126,7 @@ class Decider {
             Seconds guard = open.guard + retry_guard(job.rules.retry, open.decision.size.length_p95, *job.rules.rpo);
             open.hard_end = point + *job.rules.rpo;
             open.hard_start = *open.hard_end - guard - open.left;
-            if (state.last_end && state.period.empty()) open.hard_start = std::max(*open.hard_start, *state.last_end + rest);
+            if (state.last_end && state.attempts == 0) open.hard_start = std::max(*open.hard_start, *state.last_end + rest);
             open.guard = guard;
         }
         open.soft_end = open.due.period_end;
@@ -407,7 +401,7 @@ class Decider {
             if (room.limits_fit(job, now_, now_ + Seconds(1)))
                 start(open, Cause::asked, "a user asked for it");
             else
-                wait(open, Cause::limit, std::nullopt, "a user asked for it; waits until fewer run");
+                wait(open, Cause::limit, open.hard_start, "a user asked for it; waits until fewer run");
         } else {
             run_at = choose(open, room, runs);
         }

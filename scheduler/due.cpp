@@ -36,7 +36,7 @@ void serve(Due& made, const Job& job, Instant due) {
 
 void find_by_calendar(Due& made, const Job& job, const JobState& state, Instant now) {
     const Catchup& catchup = job.rules.catchup;
-    bool waits = of_calendar(state.period) && state.attempts == 0;
+    bool waits = of_calendar(state.period) && state.due && state.attempts == 0;
     if (!state.period.empty() && !waits) return;
     auto times = passed(job, state, now);
     if (waits) times.insert(times.begin(), *state.due);

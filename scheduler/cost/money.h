@@ -13,7 +13,12 @@ namespace hyper::scheduler {
 struct Money {
     int64_t nanos = 0;  // 10^-9 of the currency's unit; up to 9.2 billion units
 
-    Money operator+(Money other) const { return {nanos + other.nanos}; }
+    // What does not fit is the most that does.
+    Money operator+(Money other) const {
+        int64_t sum = 0;
+        if (__builtin_add_overflow(nanos, other.nanos, &sum)) sum = nanos < 0 ? INT64_MIN : INT64_MAX;
+        return {sum};
+    }
     auto operator<=>(const Money&) const = default;
 };
 

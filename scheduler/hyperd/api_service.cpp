@@ -14,6 +14,7 @@ namespace {
 
 // So that both sides notice when the other has gone.
 constexpr std::chrono::milliseconds heartbeat{15'000};
+constexpr std::chrono::minutes stream_life{10};
 constexpr size_t events_at_once = 100;
 
 std::optional<int64_t> id_of(std::string_view text) {
@@ -57,7 +58,10 @@ http::Answer events(Api& api, const Call& call) {
     auto stream = std::make_shared<Stream>(api.streams);
     http::Answer answer{200, "text/event-stream", "", {{"Cache-Control", "no-store"}}};
     bool begun = false;
-    answer.next_piece = [stream, &api, last = *from, begun]() mutable -> std::optional<std::string> {
+    // Not for ever: whoever may still come in comes again, and goes on where it was.
+    auto until = std::chrono::steady_clock::now() + stream_life;
+    answer.next_piece = [stream, &api, last = *from, begun, until]() mutable -> std::optional<std::string> {
+        if (std::chrono::steady_clock::now() >= until) return std::nullopt;
         if (!std::exchange(begun, true)) return "retry: 2000\n\n";
         auto found = api.daemon.events_after(last, events_at_once, heartbeat);
         if (!found) return std::nullopt;

@@ -68,36 +68,58 @@ Result<std::unique_ptr<Daemon>> Daemon::open(DaemonOptions options) {
 
 Daemon::~Daemon() = default;
 
-// The file's jobs and those that were added.
-Result<Config> Daemon::read_all() {
+// The file's jobs and those that were added, of which `added` tells which are in force.
+Result<Config> Daemon::read_all(std::map<std::string, std::string>& added) {
     Config config = TRY(read_config(options_.config));
-    for (const StoredJob& stored : TRY(store_.jobs())) {
-        auto job = parse_job_json(stored.json, stored.name, config);
-        Result<void> added = job ? hyper::scheduler::add_job(config, std::move(*job)) : Result<void>(tl::unexpected(job.error()));
-        // It stays in the store: a configuration that is put right brings it back.
-        if (!added) log_error("job {}, which was added by the API, does not fit the configuration and is left out: {}", stored.name, added.error().message);
+    auto left = TRY(store_.jobs());
+    std::map<std::string, std::string> wrong;
+    // They come by name, and one may come after another that is still to come: rounds, as long as one brings some in.
+    for (size_t before = left.size() + 1; left.size() < before;) {
+        before = left.size();
+        std::erase_if(left, [&](const StoredJob& stored) {
+            auto job = parse_job_json(stored.json, stored.name, config);
+            Result<void> done = job ? hyper::scheduler::add_job(config, std::move(*job)) : Result<void>(tl::unexpected(job.error()));
+            if (done)
+                added.emplace(stored.name, stored.json);
+            else
+                wrong[stored.name] = done.error().message;
+            return done.has_value();
+        });
     }
+    // They stay in the store: a configuration that is put right brings them back.
+    for (const StoredJob& stored : left)
+        log_error("job {}, which was added by the API, does not fit the configuration and is left out: {}", stored.name, wrong[stored.name]);
     return config;
 }
 
+// All of it, or nothing.
 Result<void> Daemon::load() {
-    Config config = TRY(read_all());
+    std::map<std::string, std::string> added;
+    Config config = TRY(read_all(added));
     Outlooks outlooks = outlooks_;
     TRY(outlooks.load(config));
+    auto states = TRY(store_.states());
+    auto measures = TRY(store_.measures());
+    states_ = std::move(states);
+    measures_ = std::move(measures);
+    std::swap(config_, config);  // commit() asks it for webhooks
+    Change change;
+    auto done = know_new_jobs(change, now());
+    if (done) {
+        change.events.push_back(event(now(), "config.loaded", "", Json{{"file", options_.config}, {"jobs", config_.jobs.size()}}));
+        done = commit(change);
+    }
+    if (!done) {
+        std::swap(config_, config);
+        return done;
+    }
     outlooks_ = std::move(outlooks);
-    for (const std::string& warning : config.warnings) log_warning("{}", warning);
-    if (!config.feeds.empty()) log_warning("{}: hyperd does not ask [feeds] yet; carbon_table is what it plans by", options_.config);
-    config_ = std::move(config);
+    added_ = std::move(added);
+    for (const std::string& warning : config_.warnings) log_warning("{}", warning);
+    if (!config_.feeds.empty()) log_warning("{}: hyperd does not ask [feeds] yet; carbon_table is what it plans by", options_.config);
     for (auto& [name, running] : running_)
         if (find(name) == nullptr) running.attempt->stop();
-    added_.clear();
-    for (StoredJob& stored : TRY(store_.jobs())) added_.emplace(stored.name, std::move(stored.json));
-    states_ = TRY(store_.states());
-    measures_ = TRY(store_.measures());
-    Change change;
-    TRY(know_new_jobs(change, now()));
-    change.events.push_back(event(now(), "config.loaded", "", Json{{"file", options_.config}, {"jobs", config_.jobs.size()}}));
-    return commit(change);
+    return {};
 }
 
 Result<void> Daemon::know_new_jobs(Change& change, Instant when) {
@@ -108,6 +130,11 @@ Result<void> Daemon::know_new_jobs(Change& change, Instant when) {
         state.job = name;
         state.since = when;
         state.why = "it has never run";
+        // One of that name may have been there: its runs stay in the ledger, and none of them is begun again.
+        for (const RunRow& row : TRY(store_.runs(name, 1000)))
+            if (uint64_t number = 0; row.period.starts_with("asked ") &&
+                                     std::from_chars(row.period.data() + 6, row.period.data() + row.period.size(), number).ec == std::errc())
+                state.asked = std::max<uint64_t>(state.asked, number);
         change.states.push_back(state);
         change.events.push_back(event(when, "job.added", name, Json{{"source", entry.second.source}, {"volume", entry.second.volume}}));
     }
@@ -310,12 +337,7 @@ Result<std::vector<Event>> Daemon::events_after(int64_t after, size_t count_max,
 
 Result<int64_t> Daemon::last_event() {
     std::lock_guard lock(mutex_);
-    int64_t last = 0;
-    for (;;) {
-        auto events = TRY(store_.events_after(last, 1000));
-        if (events.empty()) return last;
-        last = events.back().id;
-    }
+    return store_.last_event();
 }
 
 Result<std::vector<OutboxRow>> Daemon::outbox() {

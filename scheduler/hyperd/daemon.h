@@ -92,14 +92,15 @@ class Daemon {
     Daemon(DaemonOptions options, scheduler::Store store) : options_(std::move(options)), store_(std::move(store)) {}
     // All of these need mutex_.
     Result<void> load();
-    Result<scheduler::Config> read_all();
+    Result<scheduler::Config> read_all(std::map<std::string, std::string>& added);
     Result<void> take_up_interrupted();
     scheduler::World world(Instant now, const scheduler::MonthUse& used) const;
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
     Result<bool> step(Instant now);
     void tell_of_objective(scheduler::Change& change, const scheduler::Decision& decision, Instant deadline, Instant when);
     Result<void> end_open_run(scheduler::Change& change, const scheduler::JobState& state, Instant when);
-    void finish(AttemptReport report);
+    bool finish(const AttemptReport& report);
+    void finish_ended();
     void start(const scheduler::Decision& decision);
     void settle_some(Instant now);
     Result<void> commit(scheduler::Change& change);
@@ -124,6 +125,7 @@ class Daemon {
     std::vector<scheduler::Decision> last_;  // what was decided last
     std::map<std::string, Running> running_;
     std::vector<AttemptReport> ended_;
+    std::vector<AttemptReport> unwritten_;  // whose end could not be written; tried again
     std::map<std::string, std::string> noted_;  // by job: what of its decision is in the log of decisions
     std::map<std::string, Instant> at_risk_, missed_;  // by job: for which deadline that was said
     Counters counters_;

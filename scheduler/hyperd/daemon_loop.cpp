@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the daemon does by itself: read what happened, decide, commit, act.
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "blockengine/base/log.h"
 #include "scheduler/hyperd/daemon.h"
@@ -68,6 +70,17 @@ void Daemon::tell_of_objective(Change& change, const Decision& decision, Instant
 Result<bool> Daemon::step(Instant when) {
     auto decisions = TRY(decide_now(when));
     Change change;
+    // What was said is said once it is written.
+    auto noted = noted_;
+    auto at_risk = at_risk_, missed = missed_;
+    auto counted = counters_.decisions;
+    auto unsaid = [&](Error error) -> Result<bool> {
+        noted_ = std::move(noted);
+        at_risk_ = std::move(at_risk);
+        missed_ = std::move(missed);
+        counters_.decisions = counted;
+        return tl::unexpected(std::move(error));
+    };
     for (const Decision& decision : decisions) {
         const JobState& state = states_.at(decision.job);
         JobState next = decision.action == Action::run ? after_start(state, decision.period, decision.due, when) : after_decision(state, decision, when);
@@ -81,18 +94,20 @@ Result<bool> Daemon::step(Instant when) {
             change.events.push_back(event(when, "run.skipped", decision.job, Json{{"due", instant_text(skipped)}}));
         if (auto rpo = find(decision.job)->rules.rpo) tell_of_objective(change, decision, state.last_point.value_or(state.since) + *rpo, when);
         if (decision.action != Action::run) continue;
-        auto row = TRY(store_.run(decision.job, decision.period));
-        if (!row) row = run_row(decision, when);
-        row->phase = "running";
-        row->attempts = next.attempts;
-        if (!row->started_at) row->started_at = when;
-        change.runs.push_back(*row);
+        auto known = store_.run(decision.job, decision.period);
+        if (!known) return unsaid(known.error());
+        RunRow row = *known ? std::move(**known) : run_row(decision, when);
+        row.phase = "running";
+        row.attempts = next.attempts;
+        if (!row.started_at) row.started_at = when;
+        change.runs.push_back(std::move(row));
         change.events.push_back(event(when, "run.started", decision.job,
                                       Json{{"period", decision.period}, {"attempt", next.attempts}, {"cause", cause_name(decision.cause)}, {"why", decision.explanation}}));
     }
     last_ = std::move(decisions);
     bool anything = !change.states.empty() || !change.decisions.empty() || !change.events.empty() || !change.runs.empty();
-    if (anything) TRY(commit(change));
+    if (anything)
+        if (auto done = commit(change); !done) return unsaid(done.error());
     bool acted = false;
     for (const Decision& decision : last_) {
         auto running = running_.find(decision.job);
@@ -127,35 +142,44 @@ void Daemon::start(const Decision& decision) {
     ended_.push_back(std::move(report));
 }
 
-// Its thread has ended, or is about to: what it had to say is here.
-void Daemon::finish(AttemptReport report) {
-    auto running = running_.extract(report.job);
+// Its thread has ended, or is about to: what it had to say is here. False where that could not be written: then nothing has changed.
+bool Daemon::finish(const AttemptReport& report) {
+    auto running = running_.find(report.job);
+    auto forget = [&] {
+        if (running != running_.end()) running_.erase(running);
+        return true;
+    };
     const Job* in_force = find(report.job);
-    if ((in_force == nullptr && running.empty()) || !states_.contains(report.job)) return;
+    if ((in_force == nullptr && running == running_.end()) || !states_.contains(report.job)) return forget();
     // As it was when it began, whatever the configuration says now.
-    const Job& job = running.empty() ? *in_force : running.mapped().job;
+    const Job& job = running == running_.end() ? *in_force : running->second.job;
     JobState state = states_.at(report.job);
-    if (report.stopped) report.end.outcome = state.cancelled ? Outcome::cancelled : Outcome::suspended;
-    if (report.stopped) report.end.message = state.cancelled ? "it was cancelled" : stopping_ ? "hyperd was ended; it goes on at the next start" : "it was stopped, to go on later";
+    AttemptEnd end = report.end;
+    if (report.stopped) end.outcome = state.cancelled ? Outcome::cancelled : Outcome::suspended;
+    if (report.stopped) end.message = state.cancelled ? "it was cancelled" : stopping_ ? "hyperd was ended; it goes on at the next start" : "it was stopped, to go on later";
     auto decided = std::ranges::find(last_, report.job, &Decision::job);
     auto last_start = decided == last_.end() ? std::nullopt : decided->last_start;
 
     Change change;
     Instant when = now();
-    JobState next = after_end(job, state, report.end, last_start, when, seed_);
+    JobState next = after_end(job, state, end, last_start, when, seed_);
     change.states.push_back(next);
     auto found = store_.run(report.job, report.period);
+    if (!found) {
+        log_error("job {}: how its run ended could not be written, and is tried again: {}", report.job, found.error().message);
+        return false;
+    }
     RunRow row;
-    if (found && *found) row = **found;
+    if (*found) row = std::move(**found);
     row.job = report.job;
     row.period = report.period;
-    row.phase = report.end.outcome == Outcome::success     ? "success"
-                : report.end.outcome == Outcome::cancelled ? "cancelled"
+    row.phase = end.outcome == Outcome::success     ? "success"
+                : end.outcome == Outcome::cancelled ? "cancelled"
                 : next.suspended                           ? "suspended"
                 : next.phase == Phase::retrying            ? "retrying"
                                                            : "failed";
-    row.message = report.end.message;
-    row.generation = report.end.generation;
+    row.message = end.message;
+    row.generation = end.generation;
     row.moved_bytes += report.moved_bytes;
     row.changed_bytes += report.changed_bytes;
     row.seconds += report.seconds;
@@ -171,11 +195,22 @@ void Daemon::finish(AttemptReport report) {
     change.events.push_back(event(when, kind_of(row), report.job,
                                   Json{{"period", row.period}, {"message", row.message}, {"generation", row.generation}, {"read_bytes", row.moved_bytes},
                                        {"changed_bytes", row.changed_bytes}, {"seconds", row.seconds}}));
+    if (auto done = commit(change); !done) {
+        log_error("job {}: how its run ended could not be written, and is tried again: {}", report.job, done.error().message);
+        return false;
+    }
     uint64_t& count = row.phase == "success" ? counters_.succeeded : row.phase == "cancelled" ? counters_.cancelled : row.phase == "failed" ? counters_.failed : counters_.suspended;
     ++count;
     counters_.read_bytes += report.moved_bytes;
     if (row.grams) counters_.grams += row.grams->middle;
-    if (auto done = commit(change); !done) log_error("job {}: how its run ended could not be written: {}", report.job, done.error().message);
+    return forget();
+}
+
+void Daemon::finish_ended() {
+    auto reports = std::exchange(unwritten_, {});
+    std::ranges::move(std::exchange(ended_, {}), std::back_inserter(reports));
+    for (AttemptReport& report : reports)
+        if (!finish(report)) unwritten_.push_back(std::move(report));
 }
 
 void Daemon::settle_some(Instant when) {
@@ -199,8 +234,8 @@ void Daemon::end_attempts(std::unique_lock<std::mutex>& lock) {
     for (auto& entry : running_) entry.second.attempt->stop();
     while (!running_.empty()) {
         changed_.wait(lock, [&] { return !ended_.empty(); });
-        auto ended = std::exchange(ended_, {});
-        for (AttemptReport& report : ended) finish(std::move(report));
+        for (const AttemptReport& report : std::exchange(ended_, {}))
+            if (!finish(report)) running_.erase(report.job);  // the next start takes it up as interrupted
     }
 }
 
@@ -208,8 +243,7 @@ void Daemon::loop() {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         woken_ = false;
-        auto ended = std::exchange(ended_, {});
-        for (AttemptReport& report : ended) finish(std::move(report));
+        finish_ended();
         Instant when = now();
         settle_some(when);
         auto acted = step(when);
@@ -223,6 +257,7 @@ void Daemon::loop() {
         } else if (auto next = next_wake(last_, when)) {
             wake = std::clamp(*next, when + Seconds(1), wake);
         }
+        if (!unwritten_.empty()) wake = std::min(wake, when + Seconds(10));
         changed_.wait_until(lock, wake, [&] { return stopping_ || woken_ || !ended_.empty(); });
     }
     end_attempts(lock);

@@ -79,6 +79,10 @@ Result<std::vector<Door>> open_doors(const ApiConfig& api, const GateRules& rule
     // Members of the group can connect, and the gate looks at who they are.
     if (rules.group && (::chown(socket.c_str(), static_cast<uid_t>(-1), *rules.group) != 0 || ::chmod(socket.c_str(), 0660) != 0))
         return hyper::fail(errno, "{}: let the group {} in: {}", socket, api.group, hyper::errno_text(errno));
+    std::string folder = std::filesystem::absolute(socket).parent_path();
+    // Where the folder is ours alone; one that the configuration names is whoever's it is.
+    if (rules.group && api.socket.empty() && (::chown(folder.c_str(), static_cast<uid_t>(-1), *rules.group) != 0 || ::chmod(folder.c_str(), 0710) != 0))
+        return hyper::fail(errno, "{}: let the group {} in: {}", folder, api.group, hyper::errno_text(errno));
     doors.push_back({std::move(local), nullptr});
     if (api.listen.empty()) return doors;
     if (rules.tokens.empty()) return hyper::fail(EINVAL, "[api] listen = \"{}\" needs token_file, with at least one token in it", api.listen);
@@ -124,6 +128,16 @@ Result<std::string> find_hyperctl(const Options& options) {
     return std::filesystem::absolute(path).string();
 }
 
+// All that may be wrong is looked at before anything changes.
+Result<void> reload(const Options& options, Daemon& daemon, Gate& gate) {
+    Config config = TRY(hyper::scheduler::read_config(options.config));
+    TRY(check_webhooks(config));
+    GateRules rules = TRY(gate_rules(config.api));
+    TRY(daemon.reload());
+    gate.change(std::move(rules));
+    return {};
+}
+
 Result<int> serve(const Options& options) {
     DaemonOptions what{options.config, options.root, TRY(find_hyperctl(options))};
     auto daemon = TRY(Daemon::open(std::move(what)));
@@ -148,11 +162,7 @@ Result<int> serve(const Options& options) {
         ::sigwait(&signals, &number);
         if (number != SIGHUP) break;
         say(hyper::notify_reloading());
-        auto fresh = daemon->reload().and_then([&] { return gate_rules(daemon->config().api); });
-        if (fresh)
-            gate.change(std::move(*fresh));
-        else
-            hyper::log_error("the configuration stays as it was: {}", fresh.error().message);
+        if (auto done = reload(options, *daemon, gate); !done) hyper::log_error("the configuration stays as it was: {}", done.error().message);
         say(hyper::notify_ready("scheduling"));
     }
     say(hyper::notify_stopping());

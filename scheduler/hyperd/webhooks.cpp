@@ -107,9 +107,9 @@ void Webhooks::run() {
                 row.next_try = when + webhook_delay(row.attempts);
                 if (row.attempts == 1) log_warning("webhook: {}; it is tried again", sent.error().message);
             }
-            more = more || sent.has_value();
             auto written = sent ? daemon_.delivered({row.id}, {}) : daemon_.delivered({}, {row});
             if (!written) log_warning("webhooks: {}", written.error().message);
+            more = more || (sent && written);
             if (!daemon_.wait(std::chrono::milliseconds(0))) return;
         }
     }

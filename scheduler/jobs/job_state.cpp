@@ -13,13 +13,6 @@ namespace {
 constexpr std::array<const char*, 5> phase_names{"waiting", "running", "retrying", "paused", "done"};
 constexpr std::array<const char*, 5> outcome_names{"success", "failed", "cancelled", "suspended", "killed"};
 
-// FNV-1a, 64 bits (Fowler, Noll, Vo).
-uint64_t hash_text(std::string_view text) {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return hash;
-}
-
 // Between 0 and the bound of that attempt, which is drawn from no more than what is written down.
 Seconds wait_of(const Retry& retry, const JobState& state, uint64_t seed) {
     double bound = double(retry.initial.count()) * std::pow(retry.factor, double(state.attempts) - 1);

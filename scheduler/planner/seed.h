@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace hyper::scheduler {
 
@@ -12,6 +13,13 @@ constexpr uint64_t mix(uint64_t value) {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
     value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
     return value ^ (value >> 31);
+}
+
+// FNV-1a, 64 bits (Fowler, Noll, Vo).
+constexpr uint64_t hash_text(std::string_view text) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
 }
 
 }  // namespace hyper::scheduler

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <type_traits>
+#include <utility>
 
 namespace hyper::scheduler {
 namespace {
@@ -60,7 +62,9 @@ class Reader {
         if (const Json* found = find(key)) read(*found, into);
     }
     void value(const char* key, Seconds& into) {
-        if (const Json* found = find(key)) found->is_number_integer() ? void(into = Seconds(found->get<int64_t>())) : bad();
+        constexpr int64_t most = 10 * 366 * 86400;
+        if (const Json* found = find(key))
+            found->is_number_integer() && found->get<int64_t>() >= 0 && found->get<int64_t>() <= most ? void(into = Seconds(found->get<int64_t>())) : bad();
     }
     void value(const char* key, bool& into) {
         if (const Json* found = find(key)) found->is_boolean() ? void(into = found->get<bool>()) : bad();
@@ -68,7 +72,13 @@ class Reader {
     template <class Number>
         requires std::is_arithmetic_v<Number>
     void value(const char* key, Number& into) {
-        if (const Json* found = find(key)) found->is_number() ? void(into = found->get<Number>()) : bad();
+        const Json* found = find(key);
+        if (found == nullptr) return;
+        bool fits = found->is_number();
+        if constexpr (std::is_integral_v<Number>)
+            fits = found->is_number_unsigned() ? std::in_range<Number>(found->get<uint64_t>())
+                                               : found->is_number_integer() && std::in_range<Number>(found->get<int64_t>());
+        fits ? void(into = found->get<Number>()) : bad();
     }
     void value(const char* key, Money& into) {
         std::string text;

@@ -262,6 +262,8 @@ Result<std::vector<DecisionRow>> Store::decisions(const std::string& job, size_t
     return rows;
 }
 
+Result<int64_t> Store::last_event() { return number(*parts_->database, "SELECT coalesce(max(id), 0) FROM event"); }
+
 Result<std::vector<Event>> Store::events_after(int64_t after, size_t count_max) {
     std::vector<Event> events;
     TRY(parts_->database->query("SELECT id, at, kind, job, body FROM event WHERE id > ? ORDER BY id LIMIT ?", SqliteValues().add(after).add(int64_t(count_max)),
@@ -288,7 +290,11 @@ Result<void> Store::prune(Instant before) {
     Sqlite& database = *parts_->database;
     TRY(database.run("DELETE FROM decision WHERE at < ?", at));
     TRY(database.run("DELETE FROM run WHERE ended_at < ?", at));
-    return database.run("DELETE FROM event WHERE at < ? AND id NOT IN (SELECT event FROM outbox)", at);
+    // Those that nobody took in all that time are given up.
+    TRY(database.run("DELETE FROM outbox WHERE event IN (SELECT id FROM event WHERE at < ?)", at));
+    TRY(database.run("DELETE FROM event WHERE at < ?", at));
+    return database.run("DELETE FROM measure WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS age"
+                        " FROM measure) WHERE age > ?)", SqliteValues().add(int64_t{measures_used}));
 }
 
 }  // namespace hyper::scheduler

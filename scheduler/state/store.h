@@ -65,11 +65,13 @@ class Store {
     Result<std::vector<DecisionRow>> decisions(const std::string& job, size_t count_max);
     // Oldest first, those with an id above `after`.
     Result<std::vector<Event>> events_after(int64_t after, size_t count_max);
+    // 0 where there is none.
+    Result<int64_t> last_event();
     // Due at that time, in order of ids: of each url only its first.
     Result<std::vector<OutboxRow>> outbox(Instant now);
     std::string path() const;
 
-    // Takes away decisions, events and delivered runs' rows that are older; what still runs or waits stays.
+    // Takes away decisions, events, messages that nobody took, and rows of runs that ended, where they are older, and what of the measurements is not used.
     Result<void> prune(Instant before);
 
   private:

@@ -62,6 +62,30 @@ TEST(Decide, lets_the_deadline_win_over_windows_limits_and_budgets) {
     EXPECT_FALSE(decision.at_risk);
 }
 
+TEST(Decide, wakes_who_was_asked_for_and_finds_no_room_by_its_last_start) {
+    SmallWorld world("rpo = \"24h\"\n" + no_retry + "[limits]\nruns = 1\n[jobs.other]\nsource = \"/b/o\"\nvolume = \"/w/o\"\n");
+    world.succeeded(day0);
+    world.states["other"] = after_start(world.states["other"], "asked 1", day0, day0 + hours(9));
+    world.states["db"] = after_run_asked(world.states["db"]);
+    Decision decision = world.decide_at(day0 + hours(10));
+    EXPECT_EQ(decision.action, Action::wait) << decision.explanation;
+    EXPECT_EQ(decision.at, day0 + hours(23));
+}
+
+TEST(Decide, rests_after_a_failure_however_often_it_decides) {
+    SmallWorld world("rpo = \"24h\"\nretry = {max = 0, cap = \"15m\"}\n");
+    world.succeeded(day0);
+    Instant failed = day0 + hours(30);
+    world.states["db"].last_failed = true;
+    world.states["db"].last_end = failed;
+    for (Instant now = failed + Seconds(1); now < failed + minutes(15); now += minutes(5)) {
+        Decision decision = world.decide_at(now);
+        ASSERT_EQ(decision.action, Action::wait) << instant_text(now) << ": " << decision.explanation;
+        world.states["db"] = after_decision(world.states["db"], decision, now);
+    }
+    EXPECT_EQ(world.decide_at(failed + minutes(16)).action, Action::run);
+}
+
 TEST(Decide, says_that_limits_were_gone_over) {
     SmallWorld world("rpo = \"24h\"\n" + no_retry + "[limits]\nruns = 1\n[jobs.other]\nsource = \"/b/o\"\nvolume = \"/w/o\"\nrpo = \"200h\"\n");
     world.succeeded(day0);

@@ -41,21 +41,30 @@ Result<Json> HyperdClient::ask(const std::string& method, const std::string& tar
     return json;
 }
 
+// A stream has an end, after which it is asked for again, from the event on that was the last.
 Result<void> HyperdClient::follow(const std::function<bool(const Json&)>& take) const {
-    std::string text;
-    auto answer = http::follow_unix(socket(), "/events", {}, silence_max, [&](std::string_view bytes) {
-        text += bytes;
-        for (size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
-            constexpr std::string_view mark = "data: ";
-            std::string_view line(text.data(), end);
-            if (!line.starts_with(mark)) continue;
-            Json event = Json::parse(line.substr(mark.size()), nullptr, false);
-            if (event.is_object() && !take(event)) return false;
-        }
-        return !interrupted();
-    });
-    if (!answer) return not_running(answer.error());
-    if (answer->status != 200) return refusal(*answer);
+    std::string last;
+    for (bool first = true, more = true; more; first = false) {
+        std::string text;
+        http::Fields headers;
+        if (!last.empty()) headers.emplace_back("Last-Event-ID", last);
+        auto answer = http::follow_unix(socket(), "/events", headers, silence_max, [&](std::string_view bytes) {
+            text += bytes;
+            for (size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
+                constexpr std::string_view id_mark = "id: ", data_mark = "data: ";
+                std::string_view line(text.data(), end);
+                if (line.starts_with(id_mark)) last = line.substr(id_mark.size());
+                if (!line.starts_with(data_mark)) continue;
+                Json event = Json::parse(line.substr(data_mark.size()), nullptr, false);
+                if (event.is_object()) more = more && take(event);
+            }
+            more = more && !interrupted();
+            return more;
+        });
+        if (!answer && !first) return {};  // hyperd has ended
+        if (!answer) return not_running(answer.error());
+        if (answer->status != 200) return refusal(*answer);
+    }
     return {};
 }
 
