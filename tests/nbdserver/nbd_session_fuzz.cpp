@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -104,14 +105,12 @@ class Disks : public Directory {
         fixed->source = std::make_shared<Disk>(io);
         fixed->contexts = {allocation_context(fixed->source)};
         fixed_ = fixed;
-        char path[] = "/tmp/hyper-nbd-fuzz-XXXXXX";
-        int fd = ::mkstemp(path);
+        // In memory, so that a flush waits for no disk.
+        int fd = ::memfd_create("scratch", MFD_CLOEXEC);
         require(fd >= 0 && ::ftruncate(fd, disk_bytes) == 0, "a scratch file");
-        ::close(fd);
         auto scratch = std::make_shared<nbd::Export>();
         scratch->name = "scratch";
-        scratch->writable = *WritableFile::open(path, io);
-        ::unlink(path);
+        scratch->writable = *WritableFile::adopt(fd, "scratch", io);
         scratch->source = scratch->writable->source();
         scratch->contexts = {allocation_context(scratch->source)};
         scratch_ = scratch;
@@ -545,6 +544,13 @@ class Client {
     std::span<const std::byte> rest_;
 };
 
+// Until something can be received, or sent if that is wanted. libFuzzer's clock interrupts it, and ends what goes on for too long.
+short wait_for(int fd, bool sending) {
+    pollfd state{fd, static_cast<short>(POLLIN | (sending ? POLLOUT : 0)), 0};
+    while (::poll(&state, 1, -1) < 0) require(errno == EINTR, "the socket can be waited for");
+    return state.revents;
+}
+
 // Sends all and receives all, until the server closes. `pieces` says how many bytes are sent at a
 // time.
 std::vector<std::byte> converse(int fd, std::span<const std::byte> out, Choices pieces) {
@@ -552,9 +558,8 @@ std::vector<std::byte> converse(int fd, std::span<const std::byte> out, Choices 
     std::vector<std::byte> buffer(1 << 16);
     bool sending = true;
     for (;;) {
-        pollfd state{fd, static_cast<short>(POLLIN | (sending ? POLLOUT : 0)), 0};
-        require(::poll(&state, 1, 60000) > 0, "the server goes on");
-        if ((state.revents & POLLOUT) != 0 && sending) {
+        short ready = wait_for(fd, sending);
+        if ((ready & POLLOUT) != 0 && sending) {
             size_t piece = pieces.at_end() ? out.size()
                                            : std::min<size_t>(out.size(), 1u << pieces.byte() % 16);
             ssize_t sent = ::send(fd, out.data(), piece, MSG_NOSIGNAL);
@@ -566,7 +571,7 @@ std::vector<std::byte> converse(int fd, std::span<const std::byte> out, Choices 
                 ::shutdown(fd, SHUT_WR);
             }
         }
-        if ((state.revents & (POLLIN | POLLHUP)) == 0) continue;
+        if ((ready & (POLLIN | POLLHUP)) == 0) continue;
         ssize_t got = ::recv(fd, buffer.data(), buffer.size(), 0);
         if (got < 0 && errno == EAGAIN) continue;
         if (got <= 0) return in;
