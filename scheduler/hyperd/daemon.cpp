@@ -182,7 +182,8 @@ Result<void> Daemon::commit(Change& change) {
 Result<void> Daemon::reload() {
     std::lock_guard lock(mutex_);
     TRY(load());
-    TRY(take_up_interrupted());
+    // The configuration is in force by now.
+    if (auto taken = take_up_interrupted(); !taken) log_error("interrupted runs are not taken up: {}", taken.error().message);
     woken_ = true;
     changed_.notify_all();
     return {};
@@ -232,11 +233,10 @@ Result<void> Daemon::change_jobs(const std::string& name, const std::string& jso
     std::swap(config_, config);
     Change change;
     change.put_jobs.push_back({name, json, now()});
-    if (there)
-        change.events.push_back(event(now(), "job.changed", name, Json::object()));
-    else
-        TRY(know_new_jobs(change, now()));
-    if (auto done = commit(change); !done) {
+    if (there) change.events.push_back(event(now(), "job.changed", name, Json::object()));
+    auto done = there ? Result<void>() : know_new_jobs(change, now());
+    if (done) done = commit(change);
+    if (!done) {
         std::swap(config_, config);
         return done;
     }

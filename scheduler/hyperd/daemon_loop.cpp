@@ -232,6 +232,7 @@ void Daemon::settle_some(Instant when) {
 // Those that run are interrupted, all at once, and waited for.
 void Daemon::end_attempts(std::unique_lock<std::mutex>& lock) {
     for (auto& entry : running_) entry.second.attempt->stop();
+    std::ranges::move(std::exchange(unwritten_, {}), std::back_inserter(ended_));
     while (!running_.empty()) {
         changed_.wait(lock, [&] { return !ended_.empty(); });
         for (const AttemptReport& report : std::exchange(ended_, {}))
