@@ -144,9 +144,13 @@ class Reader {
     bool good_;
 };
 
+// const to be written, and not to be read.
+template <class T, class Row>
+concept RowOf = std::is_same_v<std::remove_const_t<T>, Row>;
+
 // The same list of members for both ways.
-template <class Codec, class State>
-void state_members(Codec& codec, State& state) {
+template <class Codec, RowOf<JobState> State>
+void members(Codec& codec, State& state) {
     codec.value("job", state.job);
     codec.value("phase", state.phase);
     codec.value("why", state.why);
@@ -173,8 +177,8 @@ void state_members(Codec& codec, State& state) {
     codec.value("user-paused", state.user_paused);
 }
 
-template <class Codec, class Row>
-void run_members(Codec& codec, Row& row) {
+template <class Codec, RowOf<RunRow> Row>
+void members(Codec& codec, Row& row) {
     codec.value("job", row.job);
     codec.value("period", row.period);
     codec.value("due", row.due);
@@ -207,8 +211,8 @@ void run_members(Codec& codec, Row& row) {
     codec.value("money", row.money);
 }
 
-template <class Codec, class Row>
-void decision_members(Codec& codec, Row& row) {
+template <class Codec, RowOf<DecisionRow> Row>
+void members(Codec& codec, Row& row) {
     codec.value("id", row.id);
     codec.value("at", row.at);
     codec.value("seed", row.seed);
@@ -222,49 +226,32 @@ void decision_members(Codec& codec, Row& row) {
     codec.value("forecasts", row.issues);
 }
 
+template <class Row>
+std::string written(const Row& row) {
+    Writer writer;
+    members(writer, row);
+    return writer.text();
+}
+
+template <class Row>
+Result<Row> parsed(std::string_view json, const char* what) {
+    Row row;
+    Reader reader(json);
+    members(reader, row);
+    if (!reader.good()) return fail(EINVAL, "this is no {}: {}", what, json.substr(0, 200));
+    return row;
+}
+
 }  // namespace
 
-std::string state_json(const JobState& state) {
-    Writer writer;
-    state_members(writer, state);
-    return writer.text();
-}
+std::string state_json(const JobState& state) { return written(state); }
+Result<JobState> parse_state_json(std::string_view json) { return parsed<JobState>(json, "state of a job"); }
 
-Result<JobState> parse_state_json(std::string_view json) {
-    JobState state;
-    Reader reader(json);
-    state_members(reader, state);
-    if (!reader.good()) return fail(EINVAL, "this is no state of a job: {}", json.substr(0, 200));
-    return state;
-}
+std::string run_json(const RunRow& row) { return written(row); }
+Result<RunRow> parse_run_json(std::string_view json) { return parsed<RunRow>(json, "run"); }
 
-std::string run_json(const RunRow& row) {
-    Writer writer;
-    run_members(writer, row);
-    return writer.text();
-}
-
-Result<RunRow> parse_run_json(std::string_view json) {
-    RunRow row;
-    Reader reader(json);
-    run_members(reader, row);
-    if (!reader.good()) return fail(EINVAL, "this is no run: {}", json.substr(0, 200));
-    return row;
-}
-
-std::string decision_json(const DecisionRow& row) {
-    Writer writer;
-    decision_members(writer, row);
-    return writer.text();
-}
-
-Result<DecisionRow> parse_decision_json(std::string_view json) {
-    DecisionRow row;
-    Reader reader(json);
-    decision_members(reader, row);
-    if (!reader.good()) return fail(EINVAL, "this is no decision: {}", json.substr(0, 200));
-    return row;
-}
+std::string decision_json(const DecisionRow& row) { return written(row); }
+Result<DecisionRow> parse_decision_json(std::string_view json) { return parsed<DecisionRow>(json, "decision"); }
 
 std::string alternatives_json(const std::vector<Alternative>& alternatives) {
     Json list = Json::array();

@@ -63,6 +63,9 @@ void add_provider_settings(CLI::App& command);
 // Prints it for programs; bytes that are not UTF-8 are replaced.
 void print_json(const Json& json);
 
+// Runs what reads answers of a server as JSON. Errors: EPROTO, with `whose` in it, for one that is not understood.
+Result<int> read_answers_of(const char* whose, const std::function<Result<int>()>& run);
+
 // True once SIGINT or SIGTERM came: long work ends soon and cleans up.
 bool interrupted();
 

@@ -137,14 +137,7 @@ CLI::App* add(CLI::App& parent, const char* name, const char* help,
         ->type_name("PATH");
     command->add_flag("--json", options->json, "print JSON");
     command->callback([options, run, &chosen] {
-        chosen.run = [options, run](Engine&) -> Result<int> {
-            try {
-                return run(*options);
-            } catch (const Json::exception& error) {
-                return fail(EPROTO, "the answer of the control socket is not understood: {}",
-                            error.what());
-            }
-        };
+        chosen.run = [options, run](Engine&) { return read_answers_of("the control socket", [&] { return run(*options); }); };
     });
     return command;
 }

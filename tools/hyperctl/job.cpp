@@ -188,13 +188,7 @@ void add_job(CLI::App& app, Command& chosen) {
         options->hyperd.add_to(*command);
         command->add_flag("--json", options->json, "print JSON");
         command->callback([options, run, &chosen] {
-            chosen.run = [options, run](Engine&) -> Result<int> {
-                try {
-                    return run(*options);
-                } catch (const Json::exception& error) {
-                    return fail(EPROTO, "hyperd's answer is not understood: {}", error.what());
-                }
-            };
+            chosen.run = [options, run](Engine&) { return read_answers_of("hyperd", [&] { return run(*options); }); };
         });
         return std::pair(command, options);
     };

@@ -80,6 +80,14 @@ void print_json(const Json& json) {
     fmt::print("{}\n", json.dump(4, ' ', false, Json::error_handler_t::replace));
 }
 
+Result<int> read_answers_of(const char* whose, const std::function<Result<int>()>& run) {
+    try {
+        return run();
+    } catch (const Json::exception& error) {
+        return fail(EPROTO, "the answer of {} is not understood: {}", whose, error.what());
+    }
+}
+
 bool interrupted() { return stop_asked; }
 
 }  // namespace hyper::ctl
