@@ -7,17 +7,13 @@
 #include <random>
 #include <set>
 
+#include "tests/planner/hourly.h"
+
 namespace hyper::scheduler {
 namespace {
 
 using std::chrono::hours;
 using std::chrono::minutes;
-
-constexpr Instant start{hours(24 * 365)};
-
-Weights hourly(std::vector<double> values) {
-    return Weights(carbon::StepSeries(start, hours(1), std::move(values)));
-}
 
 // One zone with these weights; one source, one target.
 Fleet hourly_fleet(std::vector<double> values) {

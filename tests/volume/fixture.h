@@ -67,6 +67,21 @@ inline std::vector<std::byte> read_generation(const Volume& volume, uint32_t num
 
 class VolumeTest : public testing::Test {
   protected:
+    static SyncOptions no_samples() {
+        SyncOptions options;
+        options.sampled_blocks = 0;
+        return options;
+    }
+    static SyncOptions trusting() {
+        SyncOptions options;
+        options.trust = true;
+        return options;
+    }
+    static SyncOptions at(int64_t time) {
+        SyncOptions options;
+        options.time = time;
+        return options;
+    }
     // Makes the volume anew.
     void make(uint32_t block_bytes = block_bytes_default, bool compress = true) {
         writer_ = nullptr;

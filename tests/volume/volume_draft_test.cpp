@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drafts of volumes, from the first write to the generation.
+#include "blockengine/volume/volume_draft.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+
+#include "blockengine/base/hex.h"
+#include "tests/volume/fixture.h"
+
+namespace hyper {
+namespace {
+
+
+
+class Drafts : public test::VolumeTest {
+  protected:
+    std::unique_ptr<VolumeDraft> must_open() {
+        writer_ = nullptr;
+        auto draft = VolumeDraft::open(engine_, path_, nullptr);
+        EXPECT_TRUE(draft) << draft.error().message;
+        return draft ? std::move(*draft) : nullptr;
+    }
+    static void must_write(VolumeDraft& draft, std::span<std::byte> disk, uint64_t offset, uint64_t length, std::mt19937_64& draw) {
+        test::fill_randomly(disk.subspan(offset, length), draw);
+        auto written = write(*draft.disk(), offset, std::span<const std::byte>(disk.subspan(offset, length)), false);
+        ASSERT_TRUE(written) << written.error().message;
+    }
+};
+
+TEST_F(Drafts, what_was_written_becomes_a_generation) {
+    for (uint32_t block_bytes : {4u << 10, 64u << 10, 1u << 20}) {
+        make(block_bytes);
+        auto disk = random_disk(3 << 20);
+        auto before = disk;
+        sync(disk);
+        std::mt19937_64 draw(2);
+        auto draft = must_open();
+        for (auto [offset, length] : {std::pair{100, 1000}, {1 << 20, 200000}, {(3 << 20) - 513, 513}}) must_write(*draft, disk, offset, length, draw);
+        ASSERT_TRUE(draft->disk()->zero(2 << 20, 300000, false, false));
+        std::fill_n(disk.begin() + (2 << 20), 300000, std::byte{0});
+        EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
+        auto generation = draft->commit({});
+        ASSERT_TRUE(generation) << generation.error().message;
+        ASSERT_TRUE(*generation);
+        EXPECT_EQ(hex((*generation)->root), hex(test::root_of_bytes(disk)));
+        draft = nullptr;
+        reopen();
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 1) == before);
+        EXPECT_TRUE(test::read_generation(*writer_->volume(), 2) == disk);
+        EXPECT_EQ(*find_draft(*writer_), DraftFound::none);
+    }
+}
+
+TEST_F(Drafts, are_found_again_and_keep_syncs_away) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    std::mt19937_64 draw(2);
+    auto draft = must_open();
+    must_write(*draft, disk, 5000, 70000, draw);
+    ASSERT_TRUE(draft->disk()->flush());
+    EXPECT_EQ(VolumeWriter::open(engine_, path_).error().code, EBUSY);
+    draft = nullptr;
+    reopen();
+    EXPECT_EQ(try_sync(disk).error().code, EBUSY);
+    draft = must_open();
+    EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
+    ASSERT_TRUE(draft->discard());
+    draft = nullptr;
+    reopen();
+    EXPECT_TRUE(try_sync(disk));
+}
+
+TEST_F(Drafts, that_were_committed_when_the_process_was_killed_are_gone) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    std::mt19937_64 draw(2);
+    auto draft = must_open();
+    must_write(*draft, disk, 5000, 70000, draw);
+    ASSERT_TRUE(draft->disk()->flush());
+    std::filesystem::copy(path_ + "/draft", scratch_.path("kept"), std::filesystem::copy_options::recursive);
+    ASSERT_TRUE(draft->commit({}));
+    draft = nullptr;
+    std::filesystem::rename(scratch_.path("kept"), path_ + "/draft");
+    draft = must_open();
+    EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
+    auto committed = draft->commit({});
+    ASSERT_TRUE(committed);
+    EXPECT_FALSE(*committed);
+}
+
+TEST_F(Drafts, to_which_nothing_was_written_go_away) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    must_open();
+    reopen();
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::nothing_written);
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::none);
+    must_open();
+    reopen();
+    EXPECT_TRUE(try_sync(disk));
+    auto draft = must_open();
+    ASSERT_TRUE(draft);
+    auto committed = draft->commit({});
+    ASSERT_TRUE(committed);
+    EXPECT_FALSE(*committed);
+    EXPECT_FALSE(std::filesystem::exists(path_ + "/draft/map"));
+}
+
+TEST_F(Drafts, that_are_damaged_are_not_taken_for_empty) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    must_open();
+    std::filesystem::resize_file(path_ + "/draft/map", 50);
+    reopen();
+    EXPECT_EQ(*find_draft(*writer_), DraftFound::written);
+    EXPECT_TRUE(std::filesystem::exists(path_ + "/draft/map"));
+}
+
+TEST_F(Drafts, overlays_are_private_and_leave_nothing) {
+    make();
+    auto disk = random_disk(1 << 20);
+    sync(disk);
+    auto base = writer_->volume()->open_generation(*writer_->volume()->find("1"));
+    auto names = [&] { return std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()); };
+    auto before = names();
+    {
+        auto one = open_overlay(engine_, path_, *base), other = open_overlay(engine_, path_, *base);
+        ASSERT_TRUE(one && other);
+        std::vector<std::byte> bytes(100, std::byte{7});
+        ASSERT_TRUE(write(**one, 12345, bytes, false));
+        EXPECT_TRUE(test::read_all(*(*other)->source()) == disk);
+        auto changed = disk;
+        std::fill_n(changed.begin() + 12345, 100, std::byte{7});
+        EXPECT_TRUE(test::read_all(*(*one)->source()) == changed);
+    }
+    EXPECT_EQ(names(), before);
+    EXPECT_TRUE(test::read_generation(*writer_->volume(), 1) == disk);
+}
+
+}  // namespace
+}  // namespace hyper
