@@ -19,6 +19,12 @@ bool WritableDisks::offers(const std::string& name) {
     return !raw || !*raw || (*raw)->itself;
 }
 
+bool WritableDisks::writes(const std::string& name) {
+    if (catalog_.volume_folder(name).value_or(std::nullopt)) return true;
+    auto raw = catalog_.raw_file(name).value_or(std::nullopt);
+    return raw && raw->itself;
+}
+
 Result<std::shared_ptr<WritableDisk>> WritableDisks::open(const std::string& name) {
     if (name.ends_with(throwaway_suffix)) return open_throwaway(name.substr(0, name.size() - throwaway_suffix.size()));
     if (auto folder = TRY(catalog_.volume_folder(name))) return drafts_.open(*folder);

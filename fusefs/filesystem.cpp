@@ -5,6 +5,10 @@
 // directory gains one) and are kept for seconds only. Reads are copied from the engine's buffer
 // rather than spliced: a spliced read of a file that shrank would reach the reader as a short file
 // instead of an error.
+//
+// A file that can be written is the disk that is written, for those who read it, too. The kernel sends each write when it is made
+// (its cache is written through), so what it has cached is what is here, as long as nobody else puts anything there: such a file has
+// no neighbours. Its size stays.
 #include "fusefs/filesystem.h"
 
 #include <fcntl.h>
@@ -17,6 +21,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <span>
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
@@ -42,13 +47,14 @@ int fuse_errno(const Node& node, const Error& error) {
     return error.code == EFBIG || error.code == ENOMEM ? error.code : EIO;
 }
 
-// A file that is open in the kernel.
-struct Handle {
-    std::shared_ptr<const OpenFile> file;
-    std::string path;
-};
-Handle& handle(const fuse_file_info& info) {
-    return *reinterpret_cast<Handle*>(info.fh);
+// The same for a change.
+int change_errno(const Filesystem::Handle& opened, const Error& error) {
+    log_error("{}: {}", opened.path, error.message);
+    return error.code == ENOSPC || error.code == EDQUOT ? error.code : EIO;
+}
+
+Filesystem::Handle& handle(const fuse_file_info& info) {
+    return *reinterpret_cast<Filesystem::Handle*>(info.fh);
 }
 
 using Entries = std::vector<Tree::Entry>;
@@ -114,8 +120,20 @@ fuse_lowlevel_ops make_operations() {
         filesystem(request).read(request, inode, *info, static_cast<uint64_t>(offset), count);
     };
     ops.release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-        delete &handle(*info);
-        fuse_reply_err(request, 0);
+        filesystem(request).release(request, &handle(*info));
+    };
+    ops.setattr = [](fuse_req_t request, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info*) {
+        filesystem(request).setattr(request, inode, *wanted, which);
+    };
+    ops.write = [](fuse_req_t request, fuse_ino_t, const char* bytes, size_t count, off_t offset, fuse_file_info* info) {
+        filesystem(request).write(request, handle(*info), static_cast<uint64_t>(offset), std::as_bytes(std::span(bytes, count)),
+                                  (info->flags & O_DSYNC) != 0);
+    };
+    ops.fsync = [](fuse_req_t request, fuse_ino_t, int, fuse_file_info* info) {
+        filesystem(request).fsync(request, handle(*info));
+    };
+    ops.fallocate = [](fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {
+        filesystem(request).fallocate(request, handle(*info), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
     };
     ops.lseek = [](fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
         filesystem(request).lseek(request, *handle(*info).file, static_cast<uint64_t>(offset),
@@ -131,13 +149,17 @@ const fuse_lowlevel_ops& Filesystem::operations() {
     return ops;
 }
 
-Filesystem::Filesystem(Catalog& catalog)
+Filesystem::Filesystem(Catalog& catalog, WritableDisks* writable)
     : engine_(catalog.engine()),
-      tree_(catalog),
-      shelf_(catalog),
+      tree_(catalog, writable),
+      shelf_(catalog, writable),
       owner_(getuid()),
       group_(getgid()) {
     clock_gettime(CLOCK_REALTIME, &mounted_at_);
+}
+
+Filesystem::~Filesystem() {
+    for (Handle* opened : opened_) delete opened;
 }
 
 Result<struct stat> Filesystem::attributes(const Node& node) {
@@ -151,8 +173,12 @@ Result<struct stat> Filesystem::attributes(const Node& node) {
         status.st_nlink = 2;
         return status;
     }
-    std::shared_ptr<const OpenFile> file = TRY(shelf_.open(node.export_name));
-    status.st_mode = S_IFREG | 0444;
+    // A look is none that opens a draft, but for a lazy volume, of which there is nothing else yet.
+    bool writes = shelf_.writes(node.export_name);
+    auto opened = shelf_.open(node.export_name);
+    if (!opened && writes) opened = shelf_.open_for_writing(node.export_name);
+    std::shared_ptr<const OpenFile> file = TRY(std::move(opened));
+    status.st_mode = S_IFREG | (writes ? 0644 : 0444);
     status.st_nlink = 1;
     status.st_size = static_cast<off_t>(file->source->size_bytes());
     status.st_blocks = static_cast<blkcnt_t>(divide_up(file->allocated_bytes, sector_bytes));
@@ -214,7 +240,12 @@ void Filesystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info
         fuse_reply_err(request, node == nullptr ? ENOENT : EISDIR);
         return;
     }
-    auto file = shelf_.open(node->export_name);
+    bool writes = shelf_.writes(node->export_name);
+    if (!writes && (info->flags & O_ACCMODE) != O_RDONLY) {
+        fuse_reply_err(request, EACCES);
+        return;
+    }
+    auto file = writes ? shelf_.open_for_writing(node->export_name) : shelf_.open(node->export_name);
     if (!file) {
         fuse_reply_err(request, fuse_errno(*node, file.error()));
         return;
@@ -223,7 +254,35 @@ void Filesystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info
     info->noflush = 1;
     auto* opened = new Handle{std::move(*file), node->path};
     info->fh = reinterpret_cast<uint64_t>(opened);
-    if (fuse_reply_open(request, info) != 0) delete opened;
+    {
+        std::lock_guard lock(mutex_);
+        opened_.insert(opened);
+    }
+    if (fuse_reply_open(request, info) != 0) close(opened);
+}
+
+void Filesystem::close(Handle* opened) {
+    std::lock_guard lock(mutex_);
+    opened_.erase(opened);
+    delete opened;
+}
+
+void Filesystem::release(fuse_req_t request, Handle* opened) {
+    close(opened);
+    fuse_reply_err(request, 0);
+}
+
+// Times are taken and not kept.
+void Filesystem::setattr(fuse_req_t request, fuse_ino_t inode, const struct stat& wanted, int which) {
+    Node* node = tree_.find(inode);
+    auto status = node != nullptr ? attributes(*node) : fail(ENOENT, "no such file");
+    bool resizes = status && (which & FUSE_SET_ATTR_SIZE) != 0 && wanted.st_size != status->st_size;
+    if (!status)
+        fuse_reply_err(request, node != nullptr ? fuse_errno(*node, status.error()) : ENOENT);
+    else if (resizes || (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0)
+        fuse_reply_err(request, EPERM);
+    else
+        fuse_reply_attr(request, &*status, attribute_seconds);
 }
 
 void Filesystem::read(fuse_req_t request, fuse_ino_t inode, const fuse_file_info& info,
@@ -238,7 +297,7 @@ void Filesystem::read(fuse_req_t request, fuse_ino_t inode, const fuse_file_info
     }
     buffer = buffer.first(offset < size ? std::min<uint64_t>(count, size - offset) : 0);
     // Who reads past the kernel's cache has no use for what is put there.
-    bool small = neighbours_ != nullptr && !buffer.empty() &&
+    bool small = neighbours_ != nullptr && !file->writable && !buffer.empty() &&
                  buffer.size() <= Neighbours::small_read_bytes_max && (info.flags & O_DIRECT) == 0;
     Result<void> done;
     if (small) {
@@ -284,6 +343,46 @@ void Filesystem::lseek(fuse_req_t request, const OpenFile& file, uint64_t offset
         fuse_reply_lseek(request, static_cast<off_t>(size));
     else
         fuse_reply_err(request, ENXIO);
+}
+
+void Filesystem::write(fuse_req_t request, const Handle& opened, uint64_t offset, std::span<const std::byte> bytes, bool durable) {
+    WritableDisk* disk = opened.file->writable.get();
+    if (disk == nullptr || !range_within(offset, bytes.size(), disk->size_bytes())) {
+        fuse_reply_err(request, disk == nullptr ? EBADF : ENOSPC);
+        return;
+    }
+    if (auto done = hyper::write(*disk, offset, bytes, durable); !done)
+        fuse_reply_err(request, change_errno(opened, done.error()));
+    else
+        fuse_reply_write(request, bytes.size());
+}
+
+void Filesystem::fsync(fuse_req_t request, const Handle& opened) {
+    Result<void> done;
+    if (opened.file->writable) done = opened.file->writable->flush();
+    fuse_reply_err(request, done ? 0 : change_errno(opened, done.error()));
+}
+
+void Filesystem::fallocate(fuse_req_t request, const Handle& opened, int mode, uint64_t offset, uint64_t length) {
+    bool punches = mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+    bool zeroes = (mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE;
+    WritableDisk* disk = opened.file->writable.get();
+    if (disk == nullptr || (!punches && !zeroes)) {
+        fuse_reply_err(request, disk == nullptr ? EBADF : EOPNOTSUPP);
+        return;
+    }
+    uint64_t size = disk->size_bytes();
+    if (!range_within(offset, length, size)) {
+        // What lies behind the end reads as zero anyway, for who does not want the file to grow.
+        if ((mode & FALLOC_FL_KEEP_SIZE) == 0) {
+            fuse_reply_err(request, ENOSPC);
+            return;
+        }
+        length = offset < size ? size - offset : 0;
+    }
+    Result<void> done;
+    if (length > 0) done = disk->zero(offset, length, zeroes, false);
+    fuse_reply_err(request, done ? 0 : change_errno(opened, done.error()));
 }
 
 }  // namespace hyper

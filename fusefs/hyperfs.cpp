@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "blockengine/base/log.h"
 #include "catalog/catalog.h"
+#include "catalog/writable_disks.h"
 #include "convert/remote/remote.h"
 #include "fusefs/mount.h"
 #include "providers/connection.h"
@@ -24,7 +26,8 @@ struct Options {
     std::vector<std::string> specs;
     hyper::CatalogOptions catalog;
     hyper::MountOptions mount;
-    bool foreground = false;
+    bool foreground = false, writing = false;
+    std::string commit = "by-hand";
 };
 
 int fail(const std::string& message) {
@@ -47,7 +50,9 @@ int serve(const Options& options, const std::function<void()>& ready) {
         if (!disk.problem.empty())
             hyper::log_warning("{}: not served: {}", disk.name, disk.problem);
     if (!options.foreground) hyper::log_to_syslog("hyperfs");
-    auto served = hyper::serve_mount(**catalog, options.mount, ready);
+    std::optional<hyper::WritableDisks> writable;
+    if (options.writing) writable.emplace(**catalog, options.commit == "on-close");
+    auto served = hyper::serve_mount(**catalog, writable ? &*writable : nullptr, options.mount, ready);
     return served ? exit_ok : fail(served.error().message);
 }
 
@@ -88,6 +93,9 @@ int main(int argc, char** argv) {
     app.set_version_flag("-V,--version", "hyperfs " HYPER_VERSION);
     app.add_flag("-f,--foreground", options.foreground,
                  "Stay in the foreground, and log to standard error");
+    app.add_flag("--rw", options.writing, "Raw images and volumes can be written");
+    app.add_option("--commit", options.commit, "When what was written to a volume becomes a generation: by-hand or on-close")
+        ->check(CLI::IsMember({"by-hand", "on-close"}));
     app.add_option("--format", format,
                    "Format of all images: raw, qcow2, vmdk, vhd or vhdx (default: by file name)");
     app.add_option("--cluster-size", options.catalog.cluster_bytes,

@@ -88,11 +88,11 @@ struct Session {
 
 }  // namespace
 
-Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
+Result<void> serve_mount(Catalog& catalog, WritableDisks* writable, const MountOptions& options,
                          const std::function<void()>& ready) {
-    Filesystem filesystem(catalog);
-    std::string mount_options =
-        "-oro,nosuid,nodev,default_permissions,fsname=hyperfs,subtype=hyperfs";
+    Filesystem filesystem(catalog, writable);
+    std::string mount_options = "-onosuid,nodev,default_permissions,fsname=hyperfs,subtype=hyperfs";
+    if (writable == nullptr) mount_options += ",ro";
     if (options.allow_other) mount_options += ",allow_other";
     std::string program = "hyperfs";
     char* arguments[] = {program.data(), mount_options.data()};

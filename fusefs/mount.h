@@ -6,6 +6,7 @@
 #include <string>
 
 #include "catalog/catalog.h"
+#include "catalog/writable_disks.h"
 
 namespace hyper {
 
@@ -16,8 +17,8 @@ struct MountOptions {
 
 // Mounts the catalog and serves it until it is unmounted, or SIGINT, SIGTERM or SIGHUP arrives.
 // `ready` is called, on a thread of its own, when the mount answers. Errors: what the mount or its
-// loop gives; libfuse has said more on stderr.
-Result<void> serve_mount(Catalog& catalog, const MountOptions& options,
+// loop gives; libfuse has said more on stderr. `writable`: what can be written, or nullptr where nothing can.
+Result<void> serve_mount(Catalog& catalog, WritableDisks* writable, const MountOptions& options,
                          const std::function<void()>& ready);
 
 }  // namespace hyper

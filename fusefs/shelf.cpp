@@ -2,6 +2,7 @@
 #include "fusefs/shelf.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "blockengine/base/bytes.h"
 
@@ -49,13 +50,32 @@ Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_na
     std::shared_ptr<const Source> source = TRY(catalog_.open_export(export_name));
     uint64_t allocated_bytes = count_allocated(*source);
     std::lock_guard lock(mutex_);
-    std::weak_ptr<const OpenFile>& slot = files_[export_name];
-    std::shared_ptr<const OpenFile> file = slot.lock();  // another thread may have been faster
+    auto file = put(files_, export_name, std::move(source), nullptr, allocated_bytes);
+    keep(file, dropped);
+    return file;
+}
+
+Result<std::shared_ptr<const OpenFile>> Shelf::open_for_writing(const std::string& export_name) {
+    {
+        std::lock_guard lock(mutex_);
+        if (auto file = written_[export_name].lock()) return file;
+    }
+    std::shared_ptr<WritableDisk> disk = TRY(writable_->open(export_name));
+    if (!disk) return fail(EACCES, "{}: cannot be written", export_name);
+    std::shared_ptr<const Source> source = source_of(disk);
+    uint64_t allocated_bytes = count_allocated(*source);
+    std::lock_guard lock(mutex_);
+    return put(written_, export_name, std::move(source), std::move(disk), allocated_bytes);
+}
+
+std::shared_ptr<const OpenFile> Shelf::put(Files& files, const std::string& export_name, std::shared_ptr<const Source> source,
+                                           std::shared_ptr<WritableDisk> disk, uint64_t allocated_bytes) {
+    std::weak_ptr<const OpenFile>& slot = files[export_name];
+    std::shared_ptr<const OpenFile> file = slot.lock();
     if (!file) {
-        file = std::make_shared<OpenFile>(std::move(source), next_serial_++, allocated_bytes);
+        file = std::make_shared<OpenFile>(std::move(source), std::move(disk), next_serial_++, allocated_bytes);
         slot = file;
     }
-    keep(file, dropped);
     return file;
 }
 

@@ -36,7 +36,7 @@ std::optional<std::vector<std::string>> components(const std::string& path) {
 
 }  // namespace
 
-Tree::Tree(Catalog& catalog) : catalog_(catalog) {
+Tree::Tree(Catalog& catalog, WritableDisks* writable) : catalog_(catalog), writable_(writable) {
     nodes_.emplace(root_inode, std::make_unique<Node>(root_inode, "", ""));
 }
 
@@ -69,7 +69,7 @@ std::optional<Tree::Name> Tree::lookup(const Node& folder, std::string_view name
             listed = true;
         }
     }
-    if (!listed && !format_of_file_name(name)) return std::nullopt;
+    if (!listed && (!format_of_file_name(name) || !offers(export_name))) return std::nullopt;
     return Name{std::move(path), std::move(export_name)};
 }
 
@@ -98,17 +98,21 @@ std::shared_ptr<const Tree::Listing> Tree::listing() {
     }
     auto made = std::make_shared<Listing>();
     (*made)[""];
-    for (const Export& item : catalog_.exports()) {
-        // The plain name of a disk may also be a folder's; with its suffix it cannot collide.
-        auto parts = components(item.raw_of_disk ? item.name + ".raw" : item.name);
-        if (!parts) continue;
+    auto add = [&](const std::string& path, const std::string& export_name) {
+        auto parts = components(path);
+        if (!parts) return;
         std::string folder;
         for (size_t i = 0; i + 1 < parts->size(); ++i) {
             (*made)[folder].try_emplace((*parts)[i]);
             folder = join(folder, (*parts)[i]);
         }
-        (*made)[folder].try_emplace(parts->back(), item.name);
-    }
+        (*made)[folder].try_emplace(parts->back(), export_name);
+    };
+    // The plain name of a disk may also be a folder's; with its suffix it cannot collide.
+    for (const Export& item : catalog_.exports())
+        if (offers(item.name)) add(item.raw_of_disk ? item.name + ".raw" : item.name, item.name);
+    if (writable_ != nullptr)
+        for (const std::string& name : catalog_.lazy_volumes()) add(name + ".raw", name);
     std::lock_guard lock(mutex_);
     listing_ = made;
     listed_at_ = now;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "catalog/catalog.h"
+#include "catalog/writable_disks.h"
 
 namespace hyper {
 
@@ -39,8 +40,8 @@ class Tree {
     // How long an answer of the catalog is used before it looks into its directories again.
     static constexpr std::chrono::seconds listing_age_max{2};
 
-    // `catalog` must outlive the tree.
-    explicit Tree(Catalog& catalog);
+    // `catalog` must outlive the tree, and so must `writable`, which is nullptr for a mount that is only read.
+    explicit Tree(Catalog& catalog, WritableDisks* writable = nullptr);
 
     // nullptr for a number that was never given out.
     Node* find(uint64_t inode);
@@ -67,10 +68,12 @@ class Tree {
     using Listing = std::unordered_map<std::string, Folder>;  // by the folder's path
 
     std::shared_ptr<const Listing> listing();
+    bool offers(const std::string& export_name) const { return writable_ == nullptr || writable_->offers(export_name); }
     // guarded by mutex_
     Node& node_of(const std::string& path, const std::string& export_name);
 
     Catalog& catalog_;
+    WritableDisks* const writable_;
     std::mutex mutex_;
     std::unordered_map<uint64_t, std::unique_ptr<Node>> nodes_;  // guarded by mutex_
     std::shared_ptr<const Listing> listing_;                     // guarded by mutex_

@@ -19,7 +19,7 @@ constexpr uint64_t window = Neighbours::window_bytes;
 
 std::shared_ptr<const OpenFile> opened(std::shared_ptr<const Source> source) {
     uint64_t size_bytes = source->size_bytes();
-    return std::make_shared<OpenFile>(std::move(source), 1, size_bytes);
+    return std::make_shared<OpenFile>(std::move(source), nullptr, 1, size_bytes);
 }
 std::shared_ptr<const OpenFile> full_disk(uint64_t size_bytes) {
     return opened(test::pattern(size_bytes, {{0, size_bytes}}));

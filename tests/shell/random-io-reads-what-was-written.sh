@@ -32,6 +32,19 @@ for block_size in 4K 64K; do
     rm generation.raw
 done
 
+claim "through hyperfs, on a raw file and on a volume"
+truncate -s 9000001 mounted.raw
+mount_hyperfs --rw mounted.raw "$scratch/disk.volume"
+fsx "$mount/mounted.raw"
+fsx "$mount/disk.raw"
+cp "$mount/disk.raw" after.raw
+cmp "$mount/mounted.raw" mounted.raw || die "the file and what the mount shows of it differ"
+fusermount3 -u "$mount"
+wait "${servers[-1]}" || die "hyperfs ended with $?"
+"$hyperctl" volume commit "$scratch/disk.volume" >/dev/null
+"$hyperctl" export "$scratch/disk.volume@latest" generation.raw
+cmp after.raw generation.raw || die "the generation and the mount differ"
+
 claim "on a file in memory"
 [ -w /dev/shm ] || skip "there is no /dev/shm"
 # It has no name any more, so that it is gone with this test.
