@@ -55,4 +55,19 @@ Result<Layout> Layout::compute(std::string_view name, uint64_t disk_bytes, uint6
     return layout;
 }
 
+Header header_of(const Layout& layout) {
+    Header header{};
+    header.magic = magic;
+    header.version = 3;
+    header.cluster_bits = layout.cluster_bits();
+    header.size = layout.disk_bytes;
+    header.l1_size = static_cast<uint32_t>(layout.l1_entries);
+    header.l1_table_offset = layout.l1_table;
+    header.refcount_table_offset = layout.refcount_table;
+    header.refcount_table_clusters = static_cast<uint32_t>((layout.refcount_blocks - layout.refcount_table) / layout.cluster_bytes);
+    header.refcount_order = 4;
+    header.header_length = sizeof(Header);
+    return header;
+}
+
 }  // namespace hyper::qcow2

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "blockengine/base/result.h"
+#include "convert/qcow2/format.h"
 
 namespace hyper::qcow2 {
 
@@ -38,5 +39,8 @@ struct Layout {
     static Result<Layout> compute(std::string_view name, uint64_t disk_bytes, uint64_t cluster_bytes,
                                   uint64_t l2_table_count, uint64_t bitmap_cluster_count, uint64_t data_cluster_count);
 };
+
+// A version 3 header that says where these parts are.
+Header header_of(const Layout& layout);
 
 }  // namespace hyper::qcow2

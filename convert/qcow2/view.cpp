@@ -145,20 +145,9 @@ void Qcow2View::produce_header(uint64_t offset, std::span<std::byte> out) const 
         BitmapsExtension bitmaps;
         ExtensionHeader end_of_extensions;
     } first{};
-    Header& h = first.header;
-    h.magic = magic;
-    h.version = 3;
-    h.cluster_bits = layout_.cluster_bits();
-    h.size = layout_.disk_bytes;
-    h.l1_size = static_cast<uint32_t>(layout_.l1_entries);
-    h.l1_table_offset = layout_.l1_table;
-    h.refcount_table_offset = layout_.refcount_table;
-    h.refcount_table_clusters =
-        static_cast<uint32_t>((layout_.refcount_blocks - layout_.refcount_table) / layout_.cluster_bytes);
-    h.refcount_order = 4;
-    h.header_length = sizeof(Header);
+    first.header = header_of(layout_);
     if (bitmap_) {
-        h.autoclear_features = autoclear_bitmaps;
+        first.header.autoclear_features = autoclear_bitmaps;
         first.extension.type = extension_bitmaps;
         first.extension.length = sizeof(BitmapsExtension);
         first.bitmaps = bitmap_->extension(layout_.bitmap);

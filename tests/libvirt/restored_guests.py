@@ -79,6 +79,49 @@ with Lab(here / "lab") as lab:
         lab.virsh("undefine", name)
     guest.write("vda", 5000, 1, b"D")
 
+    claim("a guest over a generation boots at once, and writes into a file of its own")
+    mount = here / "mount"
+    mount.mkdir()
+    door = subprocess.Popen([BUILD / "fusefs" / "hyperfs", "-f", "-o", "allow_other", volume.folder, mount])
+    try:
+        eventually("hyperfs mounts", lambda: (mount / "web01@1.raw").exists())
+        file = lab.folder / "disks/over.qcow2"
+        for wrong, said in ((mount / "web01@2.raw", "another generation"), (here / "raw", "another")):
+            try:
+                hyperctl("restore", f"{volume.folder}@1", f"--libvirt={connect}", "--name", "over", "--to", file, "--over", wrong)
+            except Failed as problem:
+                check(said in problem.message, problem)
+            else:
+                check(False, f"{wrong} was taken")
+        told = hyperctl("restore", f"{volume.folder}@1", f"--libvirt={connect}", "--name", "over", "--to", file, "--over", mount / "web01@1.raw", "--json")
+        check(told["bytes-written"] < 1 << 20 and file.stat().st_size < 1 << 20, "it was copied")
+        subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", file, here / "raw"], check=True)
+        check(root_of((here / "raw").read_bytes()) == volume.roots[1], "it does not read as the generation")
+        owned(file)
+        lab.virsh("start", "over")
+        line = socket.socket(socket.AF_UNIX)
+        line.settimeout(60)
+        line.connect(f"{guest.serial}.over")
+        check(line.recv(1) == b"?", "it does not boot")
+        line.close()
+        lab.virsh("destroy", "over", "--graceful")
+        lab.virsh("undefine", "over")
+    finally:
+        door.terminate()
+        door.wait()
+    door = subprocess.Popen([BUILD / "nbdserver" / "hypernbd", "--socket", here / "nbd.sock", volume.folder])
+    try:
+        eventually("hypernbd listens", lambda: (here / "nbd.sock").exists())
+        file = lab.folder / "disks/over-nbd.qcow2"
+        hyperctl("restore", f"{volume.folder}@2", f"--libvirt={connect}", "--name", "over", "--to", file,
+                 "--over", f"nbd+unix:///web01@2?socket={here}/nbd.sock")
+        subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", file, here / "raw"], check=True)
+        check(root_of((here / "raw").read_bytes()) == volume.roots[2], "it does not read as the generation")
+        lab.virsh("undefine", "over")
+    finally:
+        door.terminate()
+        door.wait()
+
     claim("what cannot be is refused before a disk is written")
     file = lab.folder / "disks/none.qcow2"
     plain = here / "plain.volume"

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a machine of a generation: its disk as a file, and a definition of what was kept beside it.
+// Makes a machine of a generation: its disk as a file, or a file over it, and a definition of what was kept beside it.
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <filesystem>
+#include <random>
 
 #include "blockengine/base/hex.h"
 #include "blockengine/volume/companions.h"
 #include "catalog/export_name.h"
+#include "convert/qcow2/overlay.h"
+#include "convert/remote/remote.h"
 #include "providers/connection.h"
 #include "providers/registry.h"
 #include "tools/hyperctl/command.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/table.h"
 #include "tools/hyperctl/view_file.h"
+#include "tools/hyperctl/volume_changes.h"
 #include "tools/hyperctl/volume_operand.h"
 
 namespace hyper::ctl {
@@ -22,7 +26,7 @@ namespace {
 
 struct RestoreOptions {
     VolumeRoot root;
-    std::string volume, libvirt, name, to;
+    std::string volume, libvirt, name, to, over;
     bool progress = false, json = false;
 };
 
@@ -40,10 +44,61 @@ Result<std::shared_ptr<const Connection>> connect(const RestoreOptions& options)
     return Connection::open(module, "libvirt://", settings);
 }
 
-Result<uint64_t> write_disk(Engine& engine, const VolumeOperand& operand, const Generation& generation, Format format, const RestoreOptions& options) {
+Result<std::shared_ptr<const Image>> open_generation(Engine& engine, const VolumeOperand& operand, const Generation& generation) {
     OpenOptions open;
     open.snapshot = fmt::to_string(generation.number);
-    auto image = TRY(open_image(engine, operand.folder, open));
+    return open_image(engine, operand.folder, open);
+}
+
+// Where generations beside this one differ from it, of which a part is enough.
+Result<std::vector<ChangedRun>> telling_runs(const std::shared_ptr<const Volume>& volume, const Generation& generation) {
+    constexpr size_t runs_max = 64;
+    constexpr uint64_t run_bytes_max = 64 * KiB;
+    auto all = TRY(volume->generations());
+    std::vector<ChangedRun> telling;
+    for (size_t i = 0; i + 1 < all.size(); ++i) {
+        if (all[i].number != generation.number && all[i + 1].number != generation.number) continue;
+        auto changes = TRY(changes_between(volume, fmt::to_string(all[i].number), fmt::to_string(all[i + 1].number)));
+        for (size_t run = 0; run < std::min(changes.runs.size(), runs_max); ++run)
+            telling.push_back({changes.runs[run].offset, std::min(changes.runs[run].length, run_bytes_max)});
+    }
+    return telling;
+}
+
+// Whether what a server or a mount shows is the generation, as far as samples tell: some where its neighbours differ from it, and some anywhere.
+Result<void> check_backing(Engine& engine, const Source& disk, std::vector<ChangedRun> samples, const std::string& over) {
+    constexpr unsigned random_samples = 256;
+    constexpr uint64_t sample_bytes = 4096;
+    OpenOptions open;
+    open.format = Format::raw;
+    auto backing = TRY(open_image(engine, over, open));
+    const uint64_t size = disk.size_bytes();
+    if (backing->size_bytes() != size)
+        return fail(EINVAL, "--over {}: has {} bytes, and the generation {}: it is another disk", over, backing->size_bytes(), size);
+    std::mt19937_64 draw(std::random_device{}());
+    for (unsigned i = 0; i < random_samples; ++i) samples.push_back({draw() % size, sample_bytes});
+    for (const ChangedRun& sample : samples) {
+        if (sample.offset >= size) continue;
+        Bytes first(std::min(sample.length, size - sample.offset)), second(first.size());
+        TRY(engine.read(disk, sample.offset, first));
+        TRY(engine.read(*backing, sample.offset, second));
+        if (first != second)
+            return fail(EINVAL, "--over {}: differs from the generation at offset {}: it is another disk, or another generation", over, sample.offset);
+    }
+    return {};
+}
+
+// The file that a machine writes to, where it reads the generation elsewhere.
+Result<uint64_t> write_overlay(uint64_t disk_bytes, const RestoreOptions& options) {
+    auto overlay = TRY(empty_qcow2_overlay(disk_bytes, options.over, Format::raw));
+    auto file = TRY(OutputFile::create(options.to, overlay.size_bytes, false));
+    TRY(file.write(0, overlay.head));
+    TRY(file.sync());
+    TRY(file.publish());
+    return overlay.head.size();
+}
+
+Result<uint64_t> write_disk(Engine& engine, std::shared_ptr<const Image> image, Format format, const RestoreOptions& options) {
     const ViewKind* kind = TRY(find_view_kind(format, ""));
     auto view = TRY(open_wish(engine, {kind, nullptr}, image, std::filesystem::path(options.to).filename().string(), 0));
     auto file = TRY(OutputFile::create(options.to, view->size_bytes(), false));
@@ -59,13 +114,20 @@ Result<int> restore(Engine& engine, RestoreOptions& options) {
     auto volume = TRY(operand.open(engine));
     auto generation = TRY(volume->find(operand.generation));
     Format format = TRY(format_of_machine(options.to));
+    auto image = TRY(open_generation(engine, operand, generation));
+    if (!options.over.empty()) {
+        if (format != Format::qcow2) return fail(EINVAL, "--to {}: must end in .qcow2 with --over", options.to);
+        if (!is_remote(options.over)) options.over = std::filesystem::absolute(options.over).lexically_normal().string();
+        auto telling = TRY(telling_runs(volume, generation));
+        TRY(check_backing(engine, *image, std::move(telling), options.over));
+    }
     options.to = std::filesystem::absolute(options.to).lexically_normal().string();
     MachineWish wish{options.name, generation.origin.source, options.to, std::string(format_name(format)), {}, true};
     for (auto& [name, bytes] : TRY(read_companions(*volume, generation))) wish.companions.emplace_back(name, std::move(bytes));
     auto connection = TRY(connect(options));
     // Before a long copy is made for nothing.
     TRY(connection->define(wish));
-    uint64_t written = TRY(write_disk(engine, operand, generation, format, options));
+    uint64_t written = TRY(options.over.empty() ? write_disk(engine, image, format, options) : write_overlay(image->size_bytes(), options));
     wish.look_only = false;
     if (auto defined = connection->define(wish); !defined)
         return fail(defined.error().code, "{} ({} is whole, and stays)", defined.error().message, options.to);
@@ -91,6 +153,8 @@ void add_restore(CLI::App& app, Command& chosen) {
     command->add_option("--libvirt", options->libvirt, "as a domain of this libvirt (qemu:///system)")->type_name("URI")->expected(0, 1)->required();
     command->add_option("--name", options->name, "of the new domain")->required();
     command->add_option("--to", options->to, "the file to write its disk to, .qcow2 or .raw")->type_name("FILE")->required();
+    command->add_option("--over", options->over, "copy nothing: FILE is a qcow2 overlay of the generation as hypernbd or hyperfs shows it there")
+        ->type_name("URI|PATH");
     options->root.add_to(*command);
     add_provider_settings(*command);
     command->add_flag("-p,--progress", options->progress, "show progress");
