@@ -100,6 +100,12 @@ Outcome<Facts> Line::connected(const hyper_call& call) {
     }
 }
 
+void Line::begin() {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(wanted_, true)) return;
+    ::eventfd_write(wake_fd_, 1);
+}
+
 void Line::read(hyper_read& read) {
     auto request = std::make_unique<Request>(Request{this});
     request->read = &read;
@@ -255,14 +261,15 @@ Outcome<void> Line::connect() {
 void Line::run() {
     for (;;) {
         std::vector<std::unique_ptr<Request>> fresh;
-        bool first;
+        bool first, wanted;
         {
             std::lock_guard lock(mutex_);
             if (stopping_) break;
             fresh.swap(queue_);
             first = !first_connection_;
+            wanted = wanted_ && !tried_;
         }
-        if (nbd_ == nullptr && !first && fresh.empty()) {
+        if (nbd_ == nullptr && !first && !wanted && fresh.empty()) {
             pollfd wake{wake_fd_, POLLIN, 0};
             eventfd_t ignored;
             if (::poll(&wake, 1, tick_ms) > 0) ::eventfd_read(wake_fd_, &ignored);
@@ -279,6 +286,7 @@ void Line::run() {
                 std::lock_guard lock(mutex_);
                 if (first) first_connection_ = made ? Outcome<Facts>(*facts_) : Outcome<Facts>(tl::unexpected(made.error()));
             }
+            tried_ = true;
             if (!made) {
                 hang_up(made.error());
                 continue;

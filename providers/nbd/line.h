@@ -4,6 +4,7 @@
 
 #include <libnbd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -47,6 +48,10 @@ class Line {
 
     // Waits for the first connection.
     provider::Outcome<Facts> connected(const hyper_call& call);
+    // It begins to connect, rather than at the first request.
+    void begin();
+    // Whether it was connected once, or could not be: a request waits for no first handshake.
+    bool tried() const { return tried_; }
     void read(hyper_read& read);
     // `told` is called once, with at most `room` extents of the context.
     void status(const std::string& context, Translate translate, uint64_t offset, uint64_t length, size_t room, Status told);
@@ -76,8 +81,9 @@ class Line {
     int wake_fd_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<Request>> queue_;               // guarded by mutex_
-    bool stopping_ = false;                                     // guarded by mutex_
+    bool stopping_ = false, wanted_ = false;                    // guarded by mutex_; wanted_: begin() was called
     std::optional<provider::Outcome<Facts>> first_connection_;  // guarded by mutex_
+    std::atomic<bool> tried_ = false;
     std::thread thread_;
 };
 
