@@ -29,6 +29,12 @@ class CsvTable {
     const std::string& cell(size_t row, size_t column) const { return cells_[row * columns_.size() + column]; }
     // A finite number; nothing for an empty cell; EINVAL, with row and column, for anything else.
     Result<std::optional<double>> number(size_t row, size_t column) const;
+    // What was made of a cell; an error says line and column besides.
+    template <class T>
+    Result<T> made_of(size_t row, size_t column, Result<T> made) const {
+        if (!made) return fail(made.error().code, "line {}: {}: {}", lines_[row], columns_[column], made.error().message);
+        return made;
+    }
 
   private:
     std::string name_;

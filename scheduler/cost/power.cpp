@@ -85,18 +85,19 @@ Result<std::map<std::string, PowerTariff>> read_power_tariffs(const CsvTable& ta
         PowerTariff& tariff = tariffs[name];
         if (!tariff.currency_.empty() && tariff.currency_ != cell(6)) return fail(EINVAL, "power tariff {}: two currencies", name);
         tariff.name_ = name, tariff.currency_ = cell(6);
-        Money price = TRY(parse_money(cell(5)));
+        auto made = [&](size_t i, auto result) { return table.made_of(row, column[i], std::move(result)); };
+        Money price = TRY(made(5, parse_money(cell(5))));
         if (text.window.empty() == text.start.empty() || text.start.empty() != text.end.empty())
             return fail(EINVAL, "power tariff {}: row {}: either a window, or a start and an end", name, row + 1);
         if (text.window.empty()) {
-            PowerTariff::Step step{TRY(parse_instant(text.start)), TRY(parse_instant(text.end)), price};
+            PowerTariff::Step step{TRY(made(3, parse_instant(text.start))), TRY(made(4, parse_instant(text.end))), price};
             if (step.from >= step.until) return fail(EINVAL, "power tariff {}: {} is not before {}", name, text.start, text.end);
             tariff.steps_.push_back(step);
             continue;
         }
-        TimeZone zone = text.zone.empty() ? TimeZone::utc() : TRY(TimeZone::find(text.zone));
-        Instant effective = cell(7).empty() ? Instant::min() : TRY(parse_instant(cell(7)));
-        tariff.bands_[effective].push_back({TRY(Windows::parse(std::span(&text.window, 1), {}, std::move(zone))), price});
+        TimeZone zone = text.zone.empty() ? TimeZone::utc() : TRY(made(1, TimeZone::find(text.zone)));
+        Instant effective = cell(7).empty() ? Instant::min() : TRY(made(7, parse_instant(cell(7))));
+        tariff.bands_[effective].push_back({TRY(made(2, Windows::parse(std::span(&text.window, 1), {}, std::move(zone)))), price});
     }
     for (auto& [name, tariff] : tariffs) {
         auto& steps = tariff.steps_;

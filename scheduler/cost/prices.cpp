@@ -41,15 +41,16 @@ Result<Prices> Prices::read(const CsvTable& table) {
     std::map<std::pair<PriceKey, Instant>, PriceList> lists;
     for (size_t row = 0; row < table.row_count(); row++) {
         auto cell = [&](size_t i) -> const std::string& { return table.cell(row, column[i]); };
+        auto made = [&](size_t i, auto result) { return table.made_of(row, column[i], std::move(result)); };
         PriceKey key{cell(0), cell(1), cell(2), cell(3), cell(4)};
-        Unit unit = TRY(find_unit(cell(7)));
-        Instant effective = TRY(parse_instant(cell(12)));
+        Unit unit = TRY(made(7, find_unit(cell(7))));
+        Instant effective = TRY(made(12, parse_instant(cell(12))));
         PriceList& list = lists[{key, effective}];
         if (!list.tiers.empty() && (list.currency != cell(11) || list.unit.name != unit.name))
             return fail(EINVAL, "price of {}: two currencies or units in one list", key.text());
         list.key = key, list.unit = unit, list.currency = cell(11), list.attributes = cell(5), list.source = cell(13), list.effective = effective;
-        Tier tier{.start = cell(8).empty() ? 0 : TRY(parse_bound(cell(8), unit)), .end = {}, .price = TRY(parse_money(cell(10)))};
-        if (!cell(9).empty()) tier.end = TRY(parse_bound(cell(9), unit));
+        Tier tier{.start = cell(8).empty() ? 0 : TRY(made(8, parse_bound(cell(8), unit))), .end = {}, .price = TRY(made(10, parse_money(cell(10))))};
+        if (!cell(9).empty()) tier.end = TRY(made(9, parse_bound(cell(9), unit)));
         list.tiers.push_back(tier);
     }
     Prices prices;

@@ -43,7 +43,7 @@ struct PriceList {
 
 class Prices {
   public:
-    // EINVAL with key and what is wrong: an unknown unit, tiers with holes, two currencies in one list.
+    // EINVAL with line and column, or with key, and what is wrong: an unknown unit, tiers with holes, two currencies in one list.
     static Result<Prices> read(const CsvTable& table);
 
     // Takes the lists of `other`, too; of two of one key and day the other's.

@@ -3,7 +3,9 @@
 // that `hyperctl cost import` makes of vendors' feeds take their place.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "scheduler/cost/prices.h"
 
@@ -13,5 +15,7 @@ extern const std::string_view shipped_prices_csv;
 
 // All of it.
 const Prices& shipped_prices();
+// It, and over it what these files hold. Errors name the file, and the line and column where those are to blame.
+Result<Prices> read_prices(const std::vector<std::string>& files);
 
 }  // namespace hyper::scheduler

@@ -6,8 +6,6 @@
 #include <chrono>
 
 #include "scheduler/calendar/duration.h"
-#include "scheduler/cost/kept_generations.h"
-#include "scheduler/cost/shipped.h"
 #include "tools/hyperctl/size.h"
 
 namespace hyper::ctl {
@@ -16,8 +14,6 @@ namespace {
 
 using namespace scheduler;
 
-constexpr int64_t month_s = 730 * 3600;
-
 Result<int64_t> size_of(const std::string& text, const char* option) {
     auto bytes = parse_size(text);
     if (!bytes) return fail(EINVAL, "{}: {}", option, bytes.error().message);
@@ -25,44 +21,9 @@ Result<int64_t> size_of(const std::string& text, const char* option) {
     return int64_t(*bytes);
 }
 
-Result<int64_t> runs_a_month(const CostQuestion& question) {
-    if (question.runs < 0) return fail(EINVAL, "--runs: {} is below 0", question.runs);
-    if (question.runs > 0 || question.every.empty()) return std::max<int64_t>(question.runs, 1);
-    int64_t every_s = TRY(parse_duration(question.every)).count();
-    if (every_s < 1) return fail(EINVAL, "--every: {} is no interval", question.every);
-    return (month_s + every_s - 1) / every_s;
-}
-
-Result<Estimate> price_syncs(const CostQuestion& question, const Prices& prices, const std::optional<Place>& to, Instant when) {
-    SyncToPrice syncs;
-    if (!question.from.empty()) syncs.from = TRY(parse_place(question.from));
-    syncs.to = to;
-    syncs.changed_bytes = TRY(size_of(question.changed, "--changed"));
-    syncs.sent_bytes = question.sent.empty() ? syncs.changed_bytes : TRY(size_of(question.sent, "--sent"));
-    syncs.part_bytes = TRY(size_of(question.part_size, "--part-size"));
-    syncs.runs = TRY(runs_a_month(question));
-    if (!question.sent_before.empty()) syncs.sent_before_bytes = TRY(size_of(question.sent_before, "--sent-before"));
-    return estimate_syncs(prices, syncs, when);
-}
-
-Result<Estimate> price_generations(const CostQuestion& question, const Prices& prices, const Place& at, Instant when) {
-    if (question.disk.empty() || question.every.empty())
-        return fail(EINVAL, "--keep: how much data has the disk (--disk SIZE), and how often is there a generation (--every 24h)?");
-    GenerationPlan plan;
-    plan.disk_bytes = TRY(size_of(question.disk, "--disk"));
-    const std::string& change = question.sent.empty() ? question.changed : question.sent;
-    if (!change.empty()) plan.change_bytes = TRY(size_of(change, "--changed"));
-    plan.interval = TRY(parse_duration(question.every));
-    plan.keep = TRY(parse_retention(question.keep));
-    const PriceList* list = TRY(find_price(prices, at.storage_class.empty() ? snapshot_key(at, "standard") : storage_key(at), when));
-    plan.hours_min = hours_min_of(*list);
-    KeptGenerations kept = TRY(keep_generations(plan));
-    return estimate_storage(prices, {at, kept.stored_bytes, kept.early_byte_hours}, when);
-}
-
 }  // namespace
 
-void CostQuestion::add_to(CLI::App& command) {
+void CostOptions::add_to(CLI::App& command) {
     command.add_option("--from", from, "where the disk is read, as aws:us-east-1, or with a class of objects; without it, at a place of your own")->type_name("PLACE");
     command.add_option("--changed", changed, "bytes that a sync reads")->type_name("SIZE");
     command.add_option("--sent", sent, "bytes that a sync sends, if compression makes them fewer")->type_name("SIZE");
@@ -76,30 +37,19 @@ void CostQuestion::add_to(CLI::App& command) {
     command.add_option("--prices", price_files, "a price file, whose prices count before the built-in ones")->type_name("FILE")->expected(1)->take_all();
 }
 
-Result<Prices> CostQuestion::prices() const {
-    Prices prices = shipped_prices();
-    for (const std::string& file : price_files) {
-        auto own = CsvTable::read(file).and_then([](const CsvTable& table) { return Prices::read(table); });
-        if (!own) return fail(own.error().code, "price file {}: {}", file, own.error().message);
-        prices.add(*own);
-    }
-    return prices;
-}
-
-Result<Instant> CostQuestion::when() const {
-    if (!day.empty()) return parse_instant(day);
-    return std::chrono::floor<Seconds>(std::chrono::system_clock::now());
-}
-
-Result<Estimate> price(const CostQuestion& question, const Prices& prices, const std::optional<Place>& to) {
-    if (question.changed.empty() && question.keep.empty())
-        return fail(EINVAL, "what is to be priced? --changed SIZE for syncs, --keep RULES for what is kept of them");
-    Instant when = TRY(question.when());
-    Estimate estimate;
-    if (!question.changed.empty()) estimate = TRY(price_syncs(question, prices, to, when));
-    if (question.keep.empty()) return estimate;
-    if (!to) return fail(EINVAL, "--keep: storage of your own has no price (--to PLACE/CLASS)");
-    return sum(std::move(estimate), TRY(price_generations(question, prices, *to, when)));
+Result<CostQuestion> CostOptions::question() const {
+    CostQuestion asked;
+    if (!from.empty()) asked.from = TRY(parse_place(from));
+    if (!changed.empty()) asked.changed_bytes = TRY(size_of(changed, "--changed"));
+    if (!sent.empty()) asked.sent_bytes = TRY(size_of(sent, "--sent"));
+    asked.part_bytes = TRY(size_of(part_size, "--part-size"));
+    asked.runs = runs;
+    if (!every.empty()) asked.every = TRY(parse_duration(every));
+    if (!keep.empty()) asked.keep = TRY(parse_retention(keep));
+    if (!disk.empty()) asked.disk_bytes = TRY(size_of(disk, "--disk"));
+    if (!sent_before.empty()) asked.sent_before_bytes = TRY(size_of(sent_before, "--sent-before"));
+    asked.when = day.empty() ? std::chrono::floor<Seconds>(std::chrono::system_clock::now()) : TRY(parse_instant(day));
+    return asked;
 }
 
 std::string totals_text(const std::map<std::string, Money>& totals) {

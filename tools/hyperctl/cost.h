@@ -6,26 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "scheduler/cost/estimate.h"
+#include "scheduler/cost/question.h"
 #include "tools/hyperctl/command.h"
 
 namespace hyper::ctl {
 
 // What a command line says is to be priced. Without prices of one's own the built-in ones count.
-struct CostQuestion {
+struct CostOptions {
     std::vector<std::string> price_files;
     std::string from, changed, sent, part_size = "8M", every, keep, disk, sent_before, day;
     int64_t runs = 0;
 
     void add_to(CLI::App& command);
-    // The built-in prices, and those of the files.
-    Result<scheduler::Prices> prices() const;
-    // Of --day, else now.
-    Result<Instant> when() const;
+    Result<scheduler::CostQuestion> question() const;
 };
-
-// What it costs where the target is that place; none: a place of one's own.
-Result<scheduler::Estimate> price(const CostQuestion& question, const scheduler::Prices& prices, const std::optional<scheduler::Place>& to);
 
 // "12.5 USD", "12.5 USD + 3 EUR"; "0" for nothing.
 std::string totals_text(const std::map<std::string, scheduler::Money>& totals);
