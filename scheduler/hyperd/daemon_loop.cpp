@@ -83,7 +83,7 @@ Result<bool> Daemon::step(Instant when) {
     };
     for (const Decision& decision : decisions) {
         const JobState& state = states_.at(decision.job);
-        JobState next = decision.action == Action::run ? after_start(state, decision.period, decision.due, when) : after_decision(state, decision, when);
+        JobState next = after_decision(state, decision, when);
         if (!same(state, next)) change.states.push_back(next);
         if (std::string note = note_of(decision); noted_[decision.job] != note) {
             noted_[decision.job] = note;
