@@ -29,7 +29,8 @@ namespace hyper::scheduler {
 // What is expected of a zone, and how that is known.
 struct ZoneOutlook {
     carbon::StepSeries grams_per_kwh;
-    carbon::StepSeries price_per_kwh;  // in the currency of the jobs there; empty: not known
+    carbon::StepSeries price_per_kwh;  // empty: not known
+    std::string price_currency;        // of a job in another one it is no price
     std::string issue;                 // which forecast it is, for the ledger: "electricitymaps 2026-01-01T00:00:00Z"
     std::vector<std::string> notes;    // what people should know of its quality
 };
@@ -38,6 +39,7 @@ struct ZoneOutlook {
 struct MonthUse {
     std::map<std::string, Money> money;  // by job
     std::map<std::string, uint64_t> api_calls;  // by job
+    std::map<std::string, uint64_t> sent_bytes;  // by job, that left its source
 };
 
 struct World {

@@ -43,6 +43,8 @@ RunWeights::RunWeights(const Job& job, const World& world, uint64_t bytes, Secon
     target_.energy = energy.target + energy.network * 0.5;
     source_.outlook = find_outlook(world, job, source_grid_);
     target_.outlook = find_outlook(world, job, target_grid_);
+    for (End* end : {&source_, &target_})
+        if (end->outlook && !end->outlook->price_per_kwh.empty() && end->outlook->price_currency == job.rules.cost.currency) end->price = &end->outlook->price_per_kwh;
 }
 
 std::vector<RunWeights::End> RunWeights::known_ends() const {
@@ -64,9 +66,9 @@ Weights RunWeights::weigh(Instant horizon) const {
             until = std::min(until, end.outlook->grams_per_kwh.end());
             counts = true;
         }
-        if (per_unit > 0 && !end.outlook->price_per_kwh.empty()) {
-            step = std::min(step, end.outlook->price_per_kwh.step());
-            until = std::min(until, end.outlook->price_per_kwh.end());
+        if (per_unit > 0 && end.price) {
+            step = std::min(step, end.price->step());
+            until = std::min(until, end.price->end());
             counts = true;
         }
     }
@@ -82,8 +84,8 @@ Weights RunWeights::weigh(Instant horizon) const {
             double kilowatts = end.energy.middle / hours;
             if (per_kilogram > 0 && !end.outlook->grams_per_kwh.empty())
                 value += per_kilogram * kilowatts / 1000 * end.outlook->grams_per_kwh.at(at).value_or(std::numeric_limits<double>::quiet_NaN());
-            if (per_unit > 0 && !end.outlook->price_per_kwh.empty())
-                value += per_unit * kilowatts * end.outlook->price_per_kwh.at(at).value_or(std::numeric_limits<double>::quiet_NaN());
+            if (per_unit > 0 && end.price)
+                value += per_unit * kilowatts * end.price->at(at).value_or(std::numeric_limits<double>::quiet_NaN());
         }
         values.push_back(value);
     }
@@ -91,23 +93,24 @@ Weights RunWeights::weigh(Instant horizon) const {
 }
 
 std::optional<carbon::Estimate> RunWeights::grams(Instant start) const {
-    auto ends = known_ends();
-    if (ends.empty()) return std::nullopt;
     carbon::Estimate sum;
-    for (const End& end : ends) {
+    bool any = false;
+    for (const End& end : known_ends()) {
+        if (end.outlook->grams_per_kwh.empty()) continue;
+        any = true;
         auto mean = end.outlook->grams_per_kwh.mean(start, start + length_);
         if (!mean) return std::nullopt;
         sum = sum + end.energy * *mean;
     }
-    return sum;
+    return any ? std::optional(sum) : std::nullopt;
 }
 
 std::optional<Money> RunWeights::power_money(Instant start) const {
     double sum = 0;
     bool any = false;
     for (const End& end : known_ends()) {
-        if (end.outlook->price_per_kwh.empty()) continue;
-        auto power = power_of(end.outlook->price_per_kwh, end.energy.middle, start, length_);
+        if (!end.price) continue;
+        auto power = power_of(*end.price, end.energy.middle, start, length_);
         if (!power) return std::nullopt;
         sum += *power;
         any = true;
@@ -134,8 +137,15 @@ std::vector<std::string> RunWeights::notes() const {
     };
     for (const End& end : known_ends())
         for (const std::string& note : end.outlook->notes) add(note);
-    for (const std::string& grid : {source_grid_, target_grid_})
-        if (!grid.empty() && ((grid == source_grid_ && !source_.outlook) || (grid == target_grid_ && !target_.outlook))) add("nothing is known of zone " + grid);
+    for (const auto& [grid, end] : {std::pair(&source_grid_, &source_), std::pair(&target_grid_, &target_)}) {
+        if (grid->empty()) continue;
+        if (!end->outlook)
+            add("nothing is known of zone " + *grid);
+        else if (end->outlook->grams_per_kwh.empty())
+            add("no intensity is known of zone " + *grid);
+        if (end->outlook && !end->outlook->price_per_kwh.empty() && !end->price)
+            add(fmt::format("power in zone {} has a price in {}, which does not count for money in {}", *grid, end->outlook->price_currency, job_.rules.cost.currency));
+    }
     return said;
 }
 

@@ -24,6 +24,7 @@ class RunWeights {
   private:
     struct End {
         const ZoneOutlook* outlook = nullptr;
+        const carbon::StepSeries* price = nullptr;  // of a kWh in the job's currency
         carbon::Estimate energy;  // kWh of the run, half of the network's with it
     };
     std::vector<End> known_ends() const;

@@ -36,7 +36,8 @@ class Outlooks {
         for (auto& entry : zones_) {
             Zone& zone = entry.second;
             ZoneOutlook& told = told_[entry.first];
-            if (auto prices = trace_.prices.find(entry.first); prices != trace_.prices.end()) told.price_per_kwh = prices->second;
+            if (auto prices = trace_.prices.find(entry.first); prices != trace_.prices.end())
+                told.price_per_kwh = prices->second.per_kwh, told.price_currency = prices->second.currency;
             auto measured = trace_.measured.find(entry.first);
             if (measured == trace_.measured.end()) continue;
             auto forecasts = trace_.forecasts.find(entry.first);
@@ -69,7 +70,7 @@ class Simulation {
     Simulation(const Config& config, const Trace& trace, const SimulateOptions& options)
         : config_(config), options_(options), outlooks_(config, trace), measures_(options.measures) {
         for (const auto& entry : trace.measured) truth_[entry.first].grams_per_kwh = entry.second;
-        for (const auto& entry : trace.prices) truth_[entry.first].price_per_kwh = entry.second;
+        for (const auto& [zone, price] : trace.prices) truth_[zone].price_per_kwh = price.per_kwh, truth_[zone].price_currency = price.currency;
         for (const auto& entry : config.jobs) {
             JobState& state = states_[entry.first];
             state.job = entry.first, state.since = options.from;

@@ -18,10 +18,15 @@ struct IssuedForecast {
     carbon::StepSeries grams_per_kwh;
 };
 
+struct PowerPrice {
+    carbon::StepSeries per_kwh;
+    std::string currency;
+};
+
 struct Trace {
     std::map<std::string, carbon::StepSeries> measured;                  // by zone, in g/kWh
     std::map<std::string, std::vector<IssuedForecast>> forecasts;        // by zone, in order of time; none: the profile is what decides
-    std::map<std::string, carbon::StepSeries> prices;                    // by zone, a kWh
+    std::map<std::string, PowerPrice> prices;                            // by zone
 };
 
 struct SimulateOptions {

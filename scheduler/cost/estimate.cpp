@@ -18,6 +18,9 @@ Result<int64_t> times(int64_t a, int64_t b) {
     return product;
 }
 
+// Of a run that reads blocks: pages of their list.
+int64_t pages_of(int64_t blocks) { return std::max<int64_t>(1, divide_up(blocks, blocks_a_page)); }
+
 class Bill {
   public:
     Bill(const Prices& prices, Instant when) : meter_(prices), prices_(prices), when_(when) {}
@@ -61,8 +64,8 @@ Result<void> add_reads(Bill& bill, const SyncToPrice& syncs) {
     }
     if (from.vendor != "aws")
         return fail(EINVAL, "{}: how a disk is read there has no price of its own; name a class of objects that it is read from ({}/CLASS)", from.text(), from.text());
-    int64_t blocks = divide_up(syncs.changed_bytes, block_bytes), pages = std::max<int64_t>(1, divide_up(blocks, blocks_a_page));
-    TRY(bill.add_requests("list changed blocks", block_api_key(from, "list"), pages, syncs.runs));
+    int64_t blocks = divide_up(syncs.changed_bytes, block_bytes);
+    TRY(bill.add_requests("list changed blocks", block_api_key(from, "list"), pages_of(blocks), syncs.runs));
     return bill.add_requests("get blocks of 512 KiB", block_api_key(from, "get"), blocks, syncs.runs);
 }
 
@@ -93,13 +96,20 @@ Result<void> add_writes(Bill& bill, const SyncToPrice& syncs) {
 
 }  // namespace
 
+int64_t read_requests(const SyncToPrice& syncs) {
+    if (!syncs.from || syncs.from_disk) return 0;
+    if (!syncs.from->storage_class.empty()) return divide_up(syncs.changed_bytes, syncs.part_bytes);
+    int64_t blocks = divide_up(syncs.changed_bytes, block_bytes);
+    return blocks + pages_of(blocks);
+}
+
 Result<Estimate> estimate_syncs(const Prices& prices, const SyncToPrice& syncs, Instant when) {
     if (syncs.changed_bytes < 0 || syncs.sent_bytes < 0 || syncs.runs < 0 || syncs.sent_before_bytes < 0 || syncs.part_bytes <= 0)
         return fail(EINVAL, "{} bytes in parts of {}, {} times, are no syncs", syncs.changed_bytes, syncs.part_bytes, syncs.runs);
     Bill bill(prices, when);
-    if (syncs.from) TRY(add_reads(bill, syncs));
+    if (syncs.from && !syncs.from_disk) TRY(add_reads(bill, syncs));
     TRY(add_way(bill, prices, syncs, when));
-    if (syncs.to) TRY(add_writes(bill, syncs));
+    if (syncs.to && !syncs.to_disk) TRY(add_writes(bill, syncs));
     return bill.take();
 }
 

@@ -51,7 +51,12 @@ struct SyncToPrice {
     int64_t part_bytes = int64_t{8} << 20;
     int64_t runs = 1;               // a month
     int64_t sent_before_bytes = 0;  // this month, by the same account, from the same place
+    // That end is a disk of a computer there, which takes no requests: only the way to or from it has a price.
+    bool from_disk = false, to_disk = false;
 };
+
+// How many requests a run makes at its source; 0 for a disk.
+int64_t read_requests(const SyncToPrice& syncs);
 
 struct GenerationsToPrice {
     Place at = {};                 // with a class of objects; without: snapshots

@@ -53,7 +53,7 @@ const Keys<ZoneConfig>& zone_keys() {
     static const Keys<ZoneConfig> keys = Keys<ZoneConfig>()
                                              .key("feeds", &ZoneConfig::feeds, list(text(64)), "Names of feeds, the best first; all that have the zone if left out")
                                              .key("region", &ZoneConfig::region, text(64), "What feeds call the zone that name zones otherwise")
-                                             .key("tariff_file", &ZoneConfig::tariff_file, text(), "What power costs there, by time");
+                                             .key("tariff_file", &ZoneConfig::tariff_file, text(), "What power costs there: a power file with one tariff");
     return keys;
 }
 

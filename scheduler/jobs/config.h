@@ -46,7 +46,7 @@ struct Feed {
 struct ZoneConfig {
     std::vector<std::string> feeds;  // names, the best first; empty: every feed that has the zone, in order of their names
     std::string region;              // for feeds that call the zone otherwise: WattTime's region, Energy-Charts' country
-    std::string tariff_file;         // price of power there: CSV of time and price a kWh
+    std::string tariff_file;         // price of power there: CSV of one tariff, as cost/power.h reads it
 };
 
 struct PricesConfig {

@@ -107,6 +107,7 @@ struct Budget {
 struct CostRule {
     double weight = 0;
     std::string currency = "EUR";
+    std::string from;  // how and where the disk is read, as parse_place() takes it; empty: from a computer's disk, at the place of carbon.source_zone
     std::optional<Budget> budget;
 };
 

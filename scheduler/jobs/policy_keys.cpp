@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "carbon/zones.h"
+#include "scheduler/cost/keys.h"
 
 namespace hyper::scheduler {
 namespace {
@@ -47,6 +48,11 @@ Result<std::string> parse_currency(std::string_view text) {
     bool good = text.size() == 3;
     for (char c : text) good = good && c >= 'A' && c <= 'Z';
     if (!good) return fail(EINVAL, "\"{}\" is no currency (three capital letters: EUR)", text.substr(0, 32));
+    return std::string(text);
+}
+
+Result<std::string> parse_place_name(std::string_view text) {
+    TRY(parse_place(text));
     return std::string(text);
 }
 
@@ -166,6 +172,9 @@ const Keys<CostRule>& cost_keys() {
     static const Keys<CostRule> keys = Keys<CostRule>()
                                            .key("weight", &CostRule::weight, number(0, 1e6), "What a unit of the currency counts, against carbon.weight; 0 if left out")
                                            .key("currency", &CostRule::currency, parsed<std::string>("^[A-Z]{3}$", parse_currency), "EUR if left out")
+                                           .key("from", &CostRule::from, parsed<std::string>("^[^:/]+:[^/]+(/.+)?$", parse_place_name),
+                                                "What reading the disk is priced as: aws:us-east-1 for snapshots by the block API, aws:us-east-1/standard for objects of a class; if left "
+                                                "out, reading takes no requests, and what leaves carbon.source_zone has a price where that is VENDOR:REGION")
                                            .key("budget", &CostRule::budget, optional(budget_keys().kind()), "What the job may cost");
     return keys;
 }

@@ -64,9 +64,11 @@ Result<void> bring_up(Sqlite& database, bool writable) {
     if (version > schema_version)
         return fail(EINVAL, "{}: its version is {}, and this hyperd knows up to {}: install the newer one again", database.path(), version, schema_version);
     if (version == schema_version) return {};
-    if (!writable) return fail(ENOENT, "{}: there is no state in it yet", database.path());
+    if (!writable && version == 0) return fail(ENOENT, "{}: there is no state in it yet", database.path());
+    if (!writable) return fail(EINVAL, "{}: its version is {}; start this hyperd once, which brings it up to {}", database.path(), version, schema_version);
     TRY(database.run("BEGIN IMMEDIATE"));
-    for (const char* statement : schema_statements) TRY(database.run(statement));
+    for (const SchemaStep& step : schema_steps)
+        if (step.version > version) TRY(database.run(step.statement));
     TRY(database.run(fmt::format("PRAGMA user_version = {}", schema_version)));
     return database.run("COMMIT");
 }
@@ -116,12 +118,10 @@ Result<void> write_rows(Sqlite& database, const Change& change) {
 }
 
 Result<void> write_use(Sqlite& database, const Change& change) {
-    auto add = [&](const std::string& job, int64_t nanos, int64_t calls) {
-        return database.run("INSERT INTO month_use VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, api_calls = api_calls + excluded.api_calls",
-                            SqliteValues().add(month_of(change.used_at)).add(job).add(nanos).add(calls));
-    };
-    for (const auto& entry : change.used_money) TRY(add(entry.first, entry.second.nanos, 0));
-    for (const auto& entry : change.used_api_calls) TRY(add(entry.first, 0, static_cast<int64_t>(entry.second)));
+    for (const auto& [job, use] : change.used)
+        TRY(database.run("INSERT INTO month_use (month, job, nanos, api_calls, sent_bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                         " nanos = nanos + excluded.nanos, api_calls = api_calls + excluded.api_calls, sent_bytes = sent_bytes + excluded.sent_bytes",
+                         SqliteValues().add(month_of(change.used_at)).add(job).add(use.money.nanos).add(int64_t(use.api_calls)).add(int64_t(use.sent_bytes))));
     return {};
 }
 
@@ -229,9 +229,10 @@ Result<std::map<std::string, std::vector<SyncMeasure>>> Store::measures() {
 
 Result<MonthUse> Store::used(Instant now) {
     MonthUse used;
-    TRY(parts_->database->query("SELECT job, nanos, api_calls FROM month_use WHERE month = ?", SqliteValues().add(month_of(now)), [&](const SqliteRow& row) {
+    TRY(parts_->database->query("SELECT job, nanos, api_calls, sent_bytes FROM month_use WHERE month = ?", SqliteValues().add(month_of(now)), [&](const SqliteRow& row) {
         used.money[row.text(0)] = Money{row.integer(1)};
         used.api_calls[row.text(0)] = uint64_t(row.integer(2));
+        used.sent_bytes[row.text(0)] = uint64_t(row.integer(3));
     }));
     return used;
 }

@@ -17,6 +17,12 @@
 
 namespace hyper::scheduler {
 
+// What a run used; `sent_bytes` left its source.
+struct Use {
+    Money money;
+    uint64_t api_calls = 0, sent_bytes = 0;
+};
+
 // Everything that one decision or one thing that happened changes: one transaction.
 struct Change {
     std::vector<StoredJob> put_jobs;
@@ -31,8 +37,7 @@ struct Change {
     std::function<bool(const std::string& url, const Event& event)> wanted;
     // Added to what was used in the month of `used_at`.
     Instant used_at{};
-    std::map<std::string, Money> used_money;        // by job
-    std::map<std::string, uint64_t> used_api_calls;  // by job
+    std::map<std::string, Use> used;  // by job
     std::vector<int64_t> delivered;                 // outbox rows to take away
     std::vector<OutboxRow> retried;                 // attempts and next_try to write
 };

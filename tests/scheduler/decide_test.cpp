@@ -463,10 +463,27 @@ TEST(Decide, weighs_money_against_grams) {
     grams[20] = 10, price[24] = -0.05;
     world.outlook(day0, grams);
     world.zones["DE"].price_per_kwh = carbon::StepSeries(day0, hours(1), price);
+    world.zones["DE"].price_currency = "EUR";
     Decision decision = world.decide_at(day0 + hours(16));
     EXPECT_GE(*decision.at, day0 + hours(24) - minutes(10));
     EXPECT_LE(*decision.at, day0 + hours(24) + minutes(10));
     EXPECT_LT(decision.alternatives[1].money->nanos, 0) << "negative prices count";
+    world.zones["DE"].price_currency = "GBP";
+    decision = world.decide_at(day0 + hours(16));
+    EXPECT_FALSE(decision.alternatives[0].money) << "pounds are no euros";
+    EXPECT_TRUE(has_note(decision, "power in zone DE has a price in GBP, which does not count for money in EUR"));
+}
+
+TEST(Decide, a_zone_of_which_only_the_price_is_known_leaves_the_grams_of_the_other_end) {
+    SmallWorld world("rpo = \"30h\"\n" + no_retry + "carbon = {source_zone = \"DE\", target_zone = \"FR\"}\n");
+    world.outlook(day0, std::vector<double>(48, 300));
+    auto grams = world.decide_at(day0).alternatives[0].grams;
+    world.zones["FR"].price_per_kwh = carbon::StepSeries(day0, hours(1), std::vector<double>(48, 0.3));
+    world.zones["FR"].price_currency = "EUR";
+    Decision decision = world.decide_at(day0);
+    ASSERT_TRUE(grams && decision.alternatives[0].grams);
+    EXPECT_EQ(decision.alternatives[0].grams->middle, grams->middle);
+    EXPECT_TRUE(has_note(decision, "no intensity is known of zone FR"));
 }
 
 // What users ask for ---------------------------------------------------------------------------------------------------------

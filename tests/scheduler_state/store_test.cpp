@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "scheduler/state/sqlite.h"
+
 namespace hyper::scheduler {
 namespace {
 
@@ -109,12 +111,12 @@ TEST_F(StoreTest, adds_up_what_a_month_used) {
     Store store = open();
     Change change;
     change.used_at = now;
-    change.used_money["db"] = Money{7};
-    change.used_api_calls["db"] = 3;
+    change.used["db"] = {Money{7}, 3, 1000};
     ASSERT_TRUE(store.commit(change));
     ASSERT_TRUE(store.commit(change));
     EXPECT_EQ(store.used(now)->money.at("db").nanos, 14);
     EXPECT_EQ(store.used(now)->api_calls.at("db"), 6u);
+    EXPECT_EQ(store.used(now)->sent_bytes.at("db"), 2000u);
     EXPECT_TRUE(store.used(at("2026-02-01T00:00:00Z"))->money.empty());
 }
 
@@ -186,6 +188,26 @@ TEST_F(StoreTest, refuses_a_database_of_a_newer_version) {
     auto store = Store::open(state_, Access::write);
     ASSERT_FALSE(store);
     EXPECT_NE(store.error().message.find("its version is 99"), std::string::npos) << store.error().message;
+}
+
+TEST_F(StoreTest, brings_up_a_database_of_the_first_version) {
+    {
+        Store store = open();
+        Change change;
+        change.used_at = now;
+        change.used["db"] = {Money{7}, 3, 1000};
+        ASSERT_TRUE(store.commit(change));
+    }
+    {
+        auto database = Sqlite::open(state_ + "/jobs.db", true);
+        ASSERT_TRUE(database);
+        ASSERT_TRUE((*database)->run("ALTER TABLE month_use DROP COLUMN sent_bytes"));
+        ASSERT_TRUE((*database)->run("PRAGMA user_version = 1"));
+    }
+    EXPECT_EQ(Store::open(state_, Access::read).error().code, EINVAL) << "a reader changes nothing";
+    Store store = open();
+    EXPECT_EQ(store.used(now)->money.at("db").nanos, 7);
+    EXPECT_EQ(store.used(now)->sent_bytes.at("db"), 0u);
 }
 
 TEST_F(StoreTest, says_that_there_is_nothing_to_read_yet) {

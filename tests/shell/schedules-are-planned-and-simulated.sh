@@ -24,7 +24,7 @@ tariff_file = "power.csv"
 END
 # Four weeks with a clean noon.
 awk 'BEGIN { print "time,DE"; for (h = 0; h < 672; h++) printf "2026-01-%02dT%02d:00Z,%d\n", h / 24 + 1, h % 24, 300 - 150 * (h % 24 >= 11 && h % 24 < 15) + h % 7 }' >carbon.csv
-awk 'BEGIN { print "time,price"; for (h = 0; h < 672; h++) printf "2026-01-%02dT%02d:00Z,%s\n", h / 24 + 1, h % 24, h % 24 == 3 ? "-0.05" : "0.30" }' >power.csv
+printf 'tariff,zone,window,start,end,price,currency,effective,source\nhome,UTC,03:00-04:00,,,-0.05,EUR,2025-01-01,contract\nhome,UTC,*,,,0.30,EUR,2025-01-01,contract\n' >power.csv
 
 claim "a plan says when each job runs and why, with grams and money of the alternatives"
 "$hyperctl" plan hyper.toml --now 2026-01-12T06:00:00Z --explain >plan.log

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "scheduler/costs.h"
 #include "scheduler/state/store.h"
 #include "scheduler/table_outlook.h"
 #include "tools/hyperctl/command.h"
@@ -108,10 +109,12 @@ Result<int> plan(const PlanOptions& options) {
     auto trace = TRY(read_trace(config, table, ""));
     std::map<std::string, scheduler::ZoneOutlook> zones;
     for (const auto& entry : trace.measured) zones[entry.first] = scheduler::table_outlook(entry.second, entry.first, table, now);
-    for (const auto& entry : trace.prices) zones[entry.first].price_per_kwh = entry.second;
-    const std::map<std::string, scheduler::Money> no_costs;
-    scheduler::World world{config, known.states, zones, zones, known.measures, no_costs, known.used, now, options.seed};
+    auto costs = TRY(scheduler::Costs::load(config));
+    costs.add_power(zones, now);
+    const auto expected = costs.expected(config, known.states, known.measures, known.used, now);
+    scheduler::World world{config, known.states, zones, zones, known.measures, expected.money, known.used, now, options.seed};
     auto decisions = scheduler::decide(world);
+    scheduler::say_unknown(decisions, expected);
     if (options.json) {
         Json json = {{"now", instant_text(now)}, {"seed", options.seed}, {"jobs", Json::array()}};
         for (const Decision& decision : decisions) json["jobs"].push_back(json_of(decision));

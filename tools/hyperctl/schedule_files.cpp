@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "carbon/table_signal.h"
+#include "scheduler/costs.h"
 
 namespace hyper::ctl {
 namespace {
@@ -67,14 +68,10 @@ Result<scheduler::Trace> read_trace(const scheduler::Config& config, const std::
         if (!forecasts.empty() && std::filesystem::exists(path)) trace.forecasts[entry.first] = TRY(read_forecasts(path));
     }
     if (!forecasts.empty() && trace.forecasts.empty()) return fail(ENOENT, "{}: no ZONE.csv of a zone of {} is there", forecasts, table);
-    for (const auto& entry : config.zones) {
-        if (entry.second.tariff_file.empty()) continue;
-        CsvTable read = TRY(CsvTable::read(entry.second.tariff_file));
-        auto prices = TRY(carbon::read_signal_table(read));
-        auto found = prices.find("price");
-        if (found == prices.end()) return fail(EINVAL, "{}: it has no column \"price\"", entry.second.tariff_file);
-        trace.prices[entry.first] = found->second;
-    }
+    if (trace.measured.empty()) return trace;
+    Instant from = Instant::max(), until = Instant::min();
+    for (const auto& entry : trace.measured) from = std::min(from, entry.second.start()), until = std::max(until, entry.second.end());
+    for (const auto& [zone, tariff] : TRY(scheduler::read_tariffs(config))) trace.prices[zone] = {tariff.series(from, until), tariff.currency()};
     return trace;
 }
 
