@@ -38,14 +38,12 @@ std::string way_of(const SyncToPrice& sync) {
     return sync.to->region == sync.from->region ? "" : from + " to " + sync.to->region;
 }
 
-uint64_t sent_before(const Config& config, const SyncToPrice& sync, const MonthUse& used) {
-    const std::string way = way_of(sync);
-    uint64_t sum = 0;
-    for (const auto& [name, sent] : used.sent_bytes) {
-        auto job = config.jobs.find(name);
-        if (job != config.jobs.end() && way_of(sync_of(job->second)) == way) sum += sent;
-    }
-    return sum;
+// What the month's tiers have seen, by way.
+std::map<std::string, uint64_t> sent_before(const Config& config, const MonthUse& used) {
+    std::map<std::string, uint64_t> sums;
+    for (const auto& [name, sent] : used.sent_bytes)
+        if (auto job = config.jobs.find(name); job != config.jobs.end()) sums[way_of(sync_of(job->second))] += sent;
+    return sums;
 }
 
 bool money_counts(const Job& job) {
@@ -64,7 +62,8 @@ Result<std::map<std::string, PowerTariff>> read_tariffs(const Config& config) {
         if (entry.tariff_file.empty()) continue;
         auto read = CsvTable::read(entry.tariff_file).and_then([](const CsvTable& table) { return read_power_tariffs(table); });
         if (!read) return fail(read.error().code, "[zones.{}] tariff_file {}: {}", zone, entry.tariff_file, read.error().message);
-        if (read->size() != 1) return fail(EINVAL, "[zones.{}] tariff_file {}: has {} tariffs; a zone has one, so leave only its rows in the file", zone, entry.tariff_file, read->size());
+        if (read->size() != 1)
+            return fail(EINVAL, "[zones.{}] tariff_file {}: has {} tariffs; a zone has one, so leave only its rows in the file", zone, entry.tariff_file, read->size());
         tariffs.emplace(zone, std::move(read->begin()->second));
     }
     return tariffs;
@@ -80,6 +79,10 @@ Result<Costs> Costs::load(const Config& config) {
 }
 
 Result<Money> Costs::of_sync(const Job& job, const Config& config, uint64_t bytes, const MonthUse& used, Instant when) const {
+    return of_sync(job, bytes, sent_before(config, used), when);
+}
+
+Result<Money> Costs::of_sync(const Job& job, uint64_t bytes, const std::map<std::string, uint64_t>& sent, Instant when) const {
     SyncToPrice sync = sync_of(job);
     if (!sync.from && !sync.to) return fail(ENOENT, "neither cost.from nor a zone of carbon says in which cloud an end of it is");
     if (sync.from && sync.from_disk && job.source.starts_with("s3://"))
@@ -87,7 +90,7 @@ Result<Money> Costs::of_sync(const Job& job, const Config& config, uint64_t byte
     // More is in no price list.
     constexpr uint64_t bytes_max = uint64_t{1} << 60;
     sync.changed_bytes = sync.sent_bytes = static_cast<int64_t>(std::min(bytes, bytes_max));
-    sync.sent_before_bytes = static_cast<int64_t>(std::min(sent_before(config, sync, used), bytes_max));
+    if (auto before = sent.find(way_of(sync)); before != sent.end()) sync.sent_before_bytes = static_cast<int64_t>(std::min(before->second, bytes_max));
     auto estimate = estimate_syncs(*prices_, sync, when);
     if (!estimate) return fail(ENOENT, "{}", estimate.error().message);
     Money sum;
@@ -100,9 +103,10 @@ Result<Money> Costs::of_sync(const Job& job, const Config& config, uint64_t byte
     return sum;
 }
 
-ExpectedCosts Costs::expected(const Config& config, const std::map<std::string, JobState>& states, const std::map<std::string, std::vector<SyncMeasure>>& measures,
-                              const MonthUse& used, Instant now) const {
+ExpectedCosts Costs::expected(const Config& config, const std::map<std::string, JobState>& states,
+                              const std::map<std::string, std::vector<SyncMeasure>>& measures, const MonthUse& used, Instant now) const {
     ExpectedCosts expected;
+    const auto sent = sent_before(config, used);
     for (const auto& [name, job] : config.jobs) {
         const SyncToPrice sync = sync_of(job);
         auto measured = measures.find(job.source);
@@ -111,7 +115,7 @@ ExpectedCosts Costs::expected(const Config& config, const std::map<std::string, 
         if (measured != measures.end() && !measured->second.empty()) {
             auto last = state == states.end() ? std::nullopt : state->second.last_point;
             Seconds since = last ? std::max(Seconds(1), now - *last) : Seconds(0);
-            money = of_sync(job, config, estimate_sync(measured->second, since, 0).bytes, used, now);
+            money = of_sync(job, estimate_sync(measured->second, since, 0).bytes, sent, now);
         }
         if (money)
             expected.money[name] = *money;
@@ -128,7 +132,8 @@ ExpectedCosts Costs::expected(const Config& config, const std::map<std::string, 
 std::optional<Money> Costs::of_power(const Job& job, const carbon::SyncEnergy& energy, Instant from, Instant until) const {
     double sum = 0;
     bool any = false;
-    for (const auto& [grid, kwh] : {std::pair(&job.rules.carbon.source_grid, energy.source.middle), std::pair(&job.rules.carbon.target_grid, energy.target.middle)}) {
+    const CarbonRule& rule = job.rules.carbon;
+    for (const auto& [grid, kwh] : {std::pair(&rule.source_grid, energy.source.middle), std::pair(&rule.target_grid, energy.target.middle)}) {
         auto tariff = tariffs_.find(*grid);
         if (tariff == tariffs_.end() || tariff->second.currency() != job.rules.cost.currency) continue;
         auto mean = tariff->second.series(from, until, until - from).at(from);

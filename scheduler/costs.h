@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What syncs and power cost by a configuration: at the prices that are built in, those of its files, and the tariffs of its zones. All money of jobs comes from here.
+// What syncs and power cost by a configuration: at the prices that are built in, those of its files, and the tariffs of its zones. All money of jobs comes
+// from here.
 //
 // Of a job's sync that is: requests for reading, where `cost.from` says how the disk is read; the way from there, or from carbon.source_zone, to
 // carbon.target_zone, as far as these are VENDOR:REGION; and power, where a zone has a tariff. Writing into a volume takes no requests. Where a price is
@@ -35,8 +36,8 @@ class Costs {
 
     // Never null after load().
     const std::shared_ptr<const Prices>& prices() const { return prices_; }
-    ExpectedCosts expected(const Config& config, const std::map<std::string, JobState>& states, const std::map<std::string, std::vector<SyncMeasure>>& measures,
-                           const MonthUse& used, Instant now) const;
+    ExpectedCosts expected(const Config& config, const std::map<std::string, JobState>& states,
+                           const std::map<std::string, std::vector<SyncMeasure>>& measures, const MonthUse& used, Instant now) const;
     // Of a sync that moves so many bytes, besides power; `used` tells what the month's tiers have seen. ENOENT that says why it is not known.
     Result<Money> of_sync(const Job& job, const Config& config, uint64_t bytes, const MonthUse& used, Instant when) const;
     // Of power that was drawn evenly; nothing where no tariff in the job's currency tells it.
@@ -45,6 +46,9 @@ class Costs {
     void add_power(std::map<std::string, ZoneOutlook>& zones, Instant now) const;
 
   private:
+    // `sent`: by way, as costs.cpp calls them.
+    Result<Money> of_sync(const Job& job, uint64_t bytes, const std::map<std::string, uint64_t>& sent, Instant when) const;
+
     std::shared_ptr<const Prices> prices_;
     std::map<std::string, PowerTariff> tariffs_;  // by zone
 };

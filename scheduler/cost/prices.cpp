@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <tuple>
 
 #include "blockengine/base/bytes.h"
 
@@ -70,11 +71,10 @@ void Prices::add(const Prices& other) {
 }
 
 Result<const PriceList*> Prices::find(const PriceKey& key, Instant day) const {
-    const PriceList* found = nullptr;
-    for (const PriceList& list : lists_)
-        if (list.key == key && list.effective <= day) found = &list;
-    if (!found) return fail(ENOENT, "no price of {} on {} (import a price file)", key.text(), instant_text(day).substr(0, 10));
-    return found;
+    auto newer = std::upper_bound(lists_.begin(), lists_.end(), std::tie(key, day),
+                                  [](const auto& wanted, const PriceList& list) { return wanted < std::tie(list.key, list.effective); });
+    if (newer == lists_.begin() || std::prev(newer)->key != key) return fail(ENOENT, "no price of {} on {} (import a price file)", key.text(), instant_text(day).substr(0, 10));
+    return &*std::prev(newer);
 }
 
 }  // namespace hyper::scheduler

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routes of hyperd, each group in a file of its own: api_jobs.cpp, api_plan.cpp, api_volumes.cpp, api_carbon.cpp, api_service.cpp.
+// The routes of hyperd, each group in a file of its own: api_jobs.cpp, api_plan.cpp, api_volumes.cpp, api_carbon.cpp, api_cost.cpp, api_service.cpp.
 #pragma once
 
 #include <atomic>
@@ -29,6 +29,7 @@ void add_job_routes(std::vector<Route>& routes, Api& api);
 void add_plan_routes(std::vector<Route>& routes, Api& api);
 void add_volume_routes(std::vector<Route>& routes, Api& api);
 void add_carbon_routes(std::vector<Route>& routes, Api& api);
+void add_cost_routes(std::vector<Route>& routes, Api& api);
 // Last: its document is of all that were added before.
 void add_service_routes(std::vector<Route>& routes, Api& api);
 

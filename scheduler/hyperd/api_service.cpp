@@ -96,6 +96,7 @@ std::vector<Route> api_routes(Api& api) {
     add_plan_routes(routes, api);
     add_volume_routes(routes, api);
     add_carbon_routes(routes, api);
+    add_cost_routes(routes, api);
     add_service_routes(routes, api);
     return routes;
 }

@@ -98,6 +98,7 @@ Result<void> Daemon::load() {
     Config config = TRY(read_all(added));
     Outlooks outlooks = outlooks_;
     TRY(outlooks.load(config));
+    Costs costs = TRY(Costs::load(config));
     auto states = TRY(store_.states());
     auto measures = TRY(store_.measures());
     states_ = std::move(states);
@@ -114,6 +115,7 @@ Result<void> Daemon::load() {
         return done;
     }
     outlooks_ = std::move(outlooks);
+    costs_ = std::move(costs);
     added_ = std::move(added);
     for (const std::string& warning : config_.warnings) log_warning("{}", warning);
     if (!config_.feeds.empty()) log_warning("{}: hyperd does not ask [feeds] yet; carbon_table is what it plans by", options_.config);
@@ -373,6 +375,11 @@ Config Daemon::config() {
 Counters Daemon::counters() {
     std::lock_guard lock(mutex_);
     return counters_;
+}
+
+std::shared_ptr<const Prices> Daemon::prices() {
+    std::lock_guard lock(mutex_);
+    return costs_.prices();
 }
 
 std::optional<carbon::StepSeries> Daemon::measured(const std::string& zone) {

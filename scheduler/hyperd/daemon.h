@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "scheduler/costs.h"
 #include "scheduler/hyperd/attempt.h"
 #include "scheduler/hyperd/outlooks.h"
 #include "scheduler/state/store.h"
@@ -80,6 +81,7 @@ class Daemon {
     Counters counters();
     const std::string& logs() const { return logs_; }
     const std::string& root() const { return root_; }
+    std::shared_ptr<const scheduler::Prices> prices();
     // The average intensity that was measured in a zone; nothing where nothing is known.
     std::optional<carbon::StepSeries> measured(const std::string& zone);
 
@@ -94,12 +96,14 @@ class Daemon {
     Result<void> load();
     Result<scheduler::Config> read_all(std::map<std::string, std::string>& added);
     Result<void> take_up_interrupted();
-    scheduler::World world(Instant now, const scheduler::MonthUse& used) const;
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
     Result<bool> step(Instant now);
     void tell_of_objective(scheduler::Change& change, const scheduler::Decision& decision, Instant deadline, Instant when);
+    void tell_of_budget(scheduler::Change& change, const scheduler::Decision& decision, Instant when);
     Result<void> end_open_run(scheduler::Change& change, const scheduler::JobState& state, Instant when);
     bool finish(const AttemptReport& report);
+    // What an attempt used, into its run's row and the month.
+    Result<void> count(scheduler::Change& change, scheduler::RunRow& row, const scheduler::Job& job, const AttemptReport& report);
     void finish_ended();
     void start(const scheduler::Decision& decision);
     void settle_some(Instant now);
@@ -120,7 +124,7 @@ class Daemon {
     std::map<std::string, std::string> added_;  // jobs that the API added: their JSON
     std::map<std::string, scheduler::JobState> states_;
     std::map<std::string, std::vector<scheduler::SyncMeasure>> measures_;
-    const std::map<std::string, scheduler::Money> costs_;  // of one sync; no price of one is known here yet
+    scheduler::Costs costs_;
     Outlooks outlooks_;
     std::vector<scheduler::Decision> last_;  // what was decided last
     std::map<std::string, Running> running_;
@@ -128,6 +132,7 @@ class Daemon {
     std::vector<AttemptReport> unwritten_;  // whose end could not be written; tried again
     std::map<std::string, std::string> noted_;  // by job: what of its decision is in the log of decisions
     std::map<std::string, Instant> at_risk_, missed_;  // by job: for which deadline that was said
+    std::map<std::string, std::string> over_budget_;   // by job: for which month that was said
     Counters counters_;
     Instant settle_at_{};
     bool stopping_ = false, woken_ = false;

@@ -46,13 +46,16 @@ bool same(const JobState& a, const JobState& b) {
 
 }  // namespace
 
-World Daemon::world(Instant when, const MonthUse& used) const {
-    return {config_, states_, outlooks_.average(), outlooks_.marginal(), measures_, costs_, used, when, seed_};
-}
-
 Result<std::vector<Decision>> Daemon::decide_now(Instant when) {
     outlooks_.refresh(config_, when);
-    return decide(world(when, TRY(store_.used(when))));
+    auto average = outlooks_.average(), marginal = outlooks_.marginal();
+    costs_.add_power(average, when);
+    costs_.add_power(marginal, when);
+    auto used = TRY(store_.used(when));
+    const auto expected = costs_.expected(config_, states_, measures_, used, when);
+    auto decisions = decide(World{config_, states_, average, marginal, measures_, expected.money, std::move(used), when, seed_});
+    say_unknown(decisions, expected);
+    return decisions;
 }
 
 // Once for each deadline.
@@ -66,6 +69,17 @@ void Daemon::tell_of_objective(Change& change, const Decision& decision, Instant
     if (deadline < when) tell(missed_, "rpo.missed");
 }
 
+// Once a month.
+void Daemon::tell_of_budget(Change& change, const Decision& decision, Instant when) {
+    bool warned = std::ranges::any_of(decision.notes, [](const std::string& note) { return note.starts_with("over budget: "); });
+    if (decision.cause != Cause::budget && !warned) return;
+    const std::string month = instant_text(when).substr(0, 7);
+    if (std::exchange(over_budget_[decision.job], month) == month) return;
+    std::string why = decision.explanation;
+    for (const std::string& note : decision.notes) why += "; " + note;
+    change.events.push_back(event(when, "budget.exceeded", decision.job, Json{{"why", why}}));
+}
+
 // True where something was begun or ended, so that it is to be decided anew.
 Result<bool> Daemon::step(Instant when) {
     auto decisions = TRY(decide_now(when));
@@ -73,11 +87,13 @@ Result<bool> Daemon::step(Instant when) {
     // What was said is said once it is written.
     auto noted = noted_;
     auto at_risk = at_risk_, missed = missed_;
+    auto over_budget = over_budget_;
     auto counted = counters_.decisions;
     auto unsaid = [&](Error error) -> Result<bool> {
         noted_ = std::move(noted);
         at_risk_ = std::move(at_risk);
         missed_ = std::move(missed);
+        over_budget_ = std::move(over_budget);
         counters_.decisions = counted;
         return tl::unexpected(std::move(error));
     };
@@ -93,6 +109,7 @@ Result<bool> Daemon::step(Instant when) {
         for (Instant skipped : decision.skipped)
             change.events.push_back(event(when, "run.skipped", decision.job, Json{{"due", instant_text(skipped)}}));
         if (auto rpo = find(decision.job)->rules.rpo) tell_of_objective(change, decision, state.last_point.value_or(state.since) + *rpo, when);
+        tell_of_budget(change, decision, when);
         if (decision.action != Action::run) continue;
         auto known = store_.run(decision.job, decision.period);
         if (!known) return unsaid(known.error());
@@ -142,6 +159,25 @@ void Daemon::start(const Decision& decision) {
     ended_.push_back(std::move(report));
 }
 
+// An attempt that moved nothing used nothing.
+Result<void> Daemon::count(Change& change, RunRow& row, const Job& job, const AttemptReport& report) {
+    row.currency = job.rules.cost.currency;
+    if (report.moved_bytes == 0 && report.end.outcome != Outcome::success) return {};
+    change.used_at = report.until;
+    Use& use = change.used[report.job];
+    use.sent_bytes = report.moved_bytes;
+    use.api_calls = requests_of_sync(job, report.moved_bytes).value_or(0);
+    auto add = [&](Money money) {
+        use.money = use.money + money;
+        row.money = row.money.value_or(Money{}) + money;
+    };
+    if (auto sync = costs_.of_sync(job, config_, report.moved_bytes, TRY(store_.used(report.until)), report.until)) add(*sync);
+    auto energy = energy_of_run(job, report.moved_bytes, report.seconds);
+    auto power = energy ? costs_.of_power(job, *energy, report.from, std::max(report.until, report.from + Seconds(1))) : std::nullopt;
+    if (power) add(*power);
+    return {};
+}
+
 // Its thread has ended, or is about to: what it had to say is here. False where that could not be written: then nothing has changed.
 bool Daemon::finish(const AttemptReport& report) {
     auto running = running_.find(report.job);
@@ -188,13 +224,17 @@ bool Daemon::finish(const AttemptReport& report) {
     if (auto energy = energy_of_run(job, row.moved_bytes, row.seconds)) row.energy = *energy;
     row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
     settle(row, job.rules.carbon, outlooks_, when);
+    if (auto counted = count(change, row, job, report); !counted) {
+        log_error("job {}: what its run used could not be written, and is tried again: {}", report.job, counted.error().message);
+        return false;
+    }
     change.runs.push_back(row);
     if (row.phase == "success" && report.moved_bytes > 0)
         change.measures.push_back({job.source, report.from, report.first || !state.last_point ? Seconds(0) : report.from - *state.last_point,
                                    report.changed_bytes, report.moved_bytes, report.seconds});
     change.events.push_back(event(when, kind_of(row), report.job,
                                   Json{{"period", row.period}, {"message", row.message}, {"generation", row.generation}, {"read_bytes", row.moved_bytes},
-                                       {"changed_bytes", row.changed_bytes}, {"seconds", row.seconds}}));
+                                       {"changed_bytes", row.changed_bytes}, {"seconds", row.seconds}, {"money", row.money ? Json(money_text(*row.money)) : Json()}, {"currency", row.currency}}));
     if (auto done = commit(change); !done) {
         log_error("job {}: how its run ended could not be written, and is tried again: {}", report.job, done.error().message);
         return false;

@@ -115,6 +115,7 @@ Result<void> check(const Options& options) {
     TRY(check_webhooks(config));
     Outlooks outlooks;
     TRY(outlooks.load(config));
+    TRY(hyper::scheduler::Costs::load(config));
     std::printf("%s: good: %zu jobs, %zu policies\n", options.config.c_str(), config.jobs.size(), config.policies.size());
     return {};
 }

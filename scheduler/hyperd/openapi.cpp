@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "scheduler/hyperd/cost_question.h"
 #include "scheduler/hyperd/schemas.h"
 #include "scheduler/jobs/config.h"
 
@@ -50,6 +51,8 @@ Json openapi_document(const std::vector<Route>& routes, const std::string& versi
     }
     Json schemas = Json::parse(schemas_json, nullptr, false);
     schemas["JobDefinition"] = Json::parse(scheduler::job_schema(), nullptr, false);
+    schemas["EstimateQuestion"] = Json::parse(estimate_question_schema(), nullptr, false);
+    schemas["CompareQuestion"] = Json::parse(compare_question_schema(), nullptr, false);
     document["components"] = {{"schemas", std::move(schemas)}, {"securitySchemes", {{"token", {{"type", "http"}, {"scheme", "bearer"}}}}}};
     return document;
 }

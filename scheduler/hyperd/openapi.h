@@ -6,7 +6,7 @@
 
 namespace hyper::hyperd {
 
-// With the schemas of schemas.json, which is built in, and that of a job as the configuration has it.
+// With the schemas of schemas.json, which is built in, and those that are made of tables of keys: of a job, and of questions about costs.
 Json openapi_document(const std::vector<Route>& routes, const std::string& version);
 
 }  // namespace hyper::hyperd

@@ -68,7 +68,9 @@ def check(operation, method, target, status, kind, text):
 # What is put for {job} and so on, and which bodies are good. The order is that in which they can follow each other.
 values = {"job": job, "volume": volume}
 definition = {"source": "/nonexistent/disk.raw", "volume": "conformance", "paused": True}
-bodies = {"addJob": {"name": "conformance", **definition}, "changeJob": definition, "carbonStatus": {"zone": "DE"}}
+bodies = {"addJob": {"name": "conformance", **definition}, "changeJob": definition, "carbonStatus": {"zone": "DE"},
+          "estimateCost": {"from": "aws:us-east-1", "to": "gcp:us-central1/standard", "changed_bytes": 1 << 30},
+          "compareCosts": {"from": "aws:us-east-1", "changed_bytes": 1 << 30}}
 new = {"changeJob", "deleteJob"}  # are about the job that addJob made
 operations = {}
 for template, methods in document["paths"].items():
