@@ -62,12 +62,13 @@ TEST_F(CostsTest, a_sync_is_charged_for_requests_and_for_what_leaves_the_cloud_a
 
 TEST_F(CostsTest, jobs_that_leave_the_same_place_share_its_tiers) {
     const std::string from = "cost = {currency = \"USD\", from = \"aws:us-east-1\"}\n";
-    Config both = config(job("db", from) + job("web", from) + job("far", "carbon = {source_zone = \"aws:us-east-1\", target_zone = \"aws:us-east-2\"}"));
+    Config both = config(job("db", from) + job("web", from) + job("far", "carbon = {source_zone = \"aws:us-east-1\", target_zone = \"aws:us-east-2\"}") +
+                         job("europe", "carbon = {source_zone = \"aws:eu-central-1\"}"));
     MonthUse used;
     used.sent_bytes["web"] = 100 * gb;
     EXPECT_EQ(sync_of(both, ten_gib, used), "1.027809442");
-    used.sent_bytes = {{"far", 100 * gb}};
-    EXPECT_EQ(sync_of(both, ten_gib, used), "0.0614418") << "what went to another region has another price";
+    used.sent_bytes = {{"far", 100 * gb}, {"europe", 100 * gb}};
+    EXPECT_EQ(sync_of(both, ten_gib, used), "0.0614418") << "what goes to another region, or leaves another one, has another price";
 }
 
 TEST_F(CostsTest, of_a_computer_s_disk_only_the_way_has_a_price) {

@@ -206,8 +206,10 @@ TEST_F(StoreTest, brings_up_a_database_of_the_first_version) {
     }
     EXPECT_EQ(Store::open(state_, Access::read).error().code, EINVAL) << "a reader changes nothing";
     Store store = open();
-    EXPECT_EQ(store.used(now)->money.at("db").nanos, 7);
-    EXPECT_EQ(store.used(now)->sent_bytes.at("db"), 0u);
+    auto used = store.used(now);
+    ASSERT_TRUE(used) << used.error().message;
+    EXPECT_EQ(used->money.at("db").nanos, 7);
+    EXPECT_EQ(used->sent_bytes.at("db"), 0u);
 }
 
 TEST_F(StoreTest, says_that_there_is_nothing_to_read_yet) {
