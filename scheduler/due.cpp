@@ -27,6 +27,15 @@ bool of_calendar(const std::string& period) {
     return !period.empty() && period[0] >= '0' && period[0] <= '9';
 }
 
+// Of the period that the state names.
+std::optional<Instant> end_of_period(const Job& job, const JobState& state) {
+    const Schedule& every = job.rules.every;
+    if (!of_calendar(state.period) || !state.due) return std::nullopt;
+    if (every.calendar) return every.calendar->next(*state.due);
+    if (every.elastic) return *state.due + (every.elastic->max - (state.last_end ? every.elastic->min : Seconds(0)));
+    return std::nullopt;
+}
+
 void serve(Due& made, const Job& job, Instant due) {
     made.period = instant_text(due);
     made.due = made.earliest = due;
@@ -117,9 +126,7 @@ Due find_due(const Job& job, const JobState& state, const std::map<std::string, 
         // Waits, or goes on; a newer time of the calendar may take its place below.
         made.period = state.period;
         made.due = made.earliest = state.due.value_or(now);
-        if (of_calendar(state.period) && job.rules.every.calendar) made.period_end = job.rules.every.calendar->next(made.due);
-        if (of_calendar(state.period) && job.rules.every.elastic)
-            made.period_end = made.due + (job.rules.every.elastic->max - (state.last_end ? job.rules.every.elastic->min : Seconds(0)));
+        made.period_end = end_of_period(job, state);
     }
     Instant ended;
     made.waits_for = missing_dependency(job, state, states, now, ended);
@@ -140,6 +147,7 @@ Due find_due(const Job& job, const JobState& state, const std::map<std::string, 
 
 Due find_overlap(const Job& job, const JobState& state, Instant now) {
     Due made;
+    made.period_end = end_of_period(job, state);
     if (!job.rules.every.calendar) return made;
     auto times = passed(job, state, now);
     made.next = job.rules.every.calendar->next(now);

@@ -229,6 +229,18 @@ TEST(Decide, skips_what_is_due_while_it_runs) {
     EXPECT_EQ(world.decide_at(day0 + hours(2) + minutes(11)).at, day0 + hours(3));
 }
 
+TEST(Decide, keeps_its_periods_end_while_it_runs) {
+    SmallWorld calendar("every = \"0 6 * * *\"\n");
+    calendar.step(day0 + hours(6));
+    ASSERT_EQ(calendar.states["db"].phase, Phase::running);
+    EXPECT_EQ(calendar.decide_at(day0 + hours(7)).deadline, day0 + hours(30));
+    SmallWorld elastic("every = {between = \"4h..24h\"}\n");
+    elastic.succeeded(day0);
+    elastic.step(day0 + hours(6));
+    ASSERT_EQ(elastic.states["db"].phase, Phase::running);
+    EXPECT_EQ(elastic.decide_at(day0 + hours(6) + minutes(10)).deadline, day0 + hours(25));
+}
+
 TEST(Decide, buffers_one_run) {
     SmallWorld world = overlapping("buffer-one");
     world.step(day0 + hours(2));
