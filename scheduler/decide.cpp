@@ -210,7 +210,16 @@ class Decider {
         Task task = task_of(open, now_);
         task.interruptible = true;
         task.gain_min = std::max(task.gain_min, 0.05);
-        Plan made = scheduler::plan(task, runs.weigh(task.latest_end));
+        Weights weights = runs.weigh(task.latest_end);
+        if (weights.size() == 0) return;
+        // Its own place stays free for it; only windows matter.
+        const GlobalLimits no_limits;
+        Capacity open_times = Room(no_limits, now_, task.latest_end + room_margin).left_to(*open.job);
+        // What is left of a window that closes within this step is used: pieces are made of whole steps.
+        Instant step_end = weights.start() + weights.step() * ((now_ - weights.start()) / weights.step() + 1);
+        if (!open_times.fits(now_, step_end)) return;
+        Plan made = scheduler::plan(task, weights, &open_times);
+        if (made.reason != Reason::lightest) return;
         Instant begins = made.runs[0].from;
         if (begins <= now_ && made.runs[0].until < now_ + open.left) lower(open.decision.at, made.runs[0].until);
         if (begins < now_ + pause_min) return;

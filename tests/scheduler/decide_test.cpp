@@ -394,6 +394,28 @@ TEST(Decide, pauses_a_run_when_the_grid_turns_dirty) {
     EXPECT_EQ(world.decide_at(day0 + hours(24) + minutes(20)).action, Action::go_on);
 }
 
+// It goes on where its window is open, though the grid is cleaner at other times.
+TEST(Decide, pauses_for_no_time_at_which_its_window_is_closed) {
+    SmallWorld world("rpo = \"72h\"\nwindows = {allow = [\"20:00-06:00\"]}\n" + no_retry + "carbon = {source_zone = \"DE\", target_zone = \"DE\", interrupt = true}\n");
+    world.succeeded(day0);
+    world.states["db"] = after_start(world.states["db"], "x", day0 + hours(20), day0 + hours(20));
+    std::vector<double> grams(120, 400);
+    for (size_t i = 0; i < grams.size(); i++) {
+        if (i % 24 >= 6 && i % 24 < 20) grams[i] = 50;
+        if (i % 24 >= 1 && i % 24 < 6) grams[i] = 200;
+    }
+    world.outlook(day0, grams);
+    Decision decision = world.decide_at(day0 + hours(20) + minutes(10));
+    ASSERT_EQ(decision.action, Action::suspend);
+    EXPECT_TRUE(world.config.jobs.at("db").rules.windows->open(*decision.at)) << instant_text(*decision.at);
+    // Where the window opens no more before the objective, nothing is waited for.
+    SmallWorld short_one("rpo = \"30h\"\nwindows = {allow = [\"20:00-22:00\"]}\n" + no_retry + "carbon = {source_zone = \"DE\", target_zone = \"DE\", interrupt = true}\n");
+    short_one.succeeded(day0);
+    short_one.states["db"] = after_start(short_one.states["db"], "x", day0 + hours(20), day0 + hours(20));
+    short_one.outlook(day0, grams);
+    EXPECT_EQ(short_one.decide_at(day0 + hours(20) + minutes(10)).action, Action::go_on);
+}
+
 // Limits, priority, budgets --------------------------------------------------------------------------------------------------
 
 SmallWorld two_jobs(const std::string& limits, const std::string& a_keys = "", const std::string& b_keys = "") {
