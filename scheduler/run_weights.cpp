@@ -14,11 +14,18 @@ const ZoneOutlook* find_outlook(const World& world, const Job& job, const std::s
     return found == outlooks.end() ? nullptr : &found->second;
 }
 
-// Of a run's middle, in billionths of the currency's unit; prices may be negative.
-std::optional<double> power_of(const carbon::StepSeries& price, double kwh, Instant start, Seconds length) {
-    auto mean = price.mean(start, start + length);
-    if (!mean) return std::nullopt;
-    return *mean * kwh;
+// Over all of the pieces.
+std::optional<double> mean_of(const carbon::StepSeries& series, const std::vector<TimeRange>& pieces) {
+    double sum = 0, seconds = 0;
+    for (const TimeRange& piece : pieces) {
+        if (piece.until <= piece.from) continue;
+        auto mean = series.mean(piece.from, piece.until);
+        if (!mean) return std::nullopt;
+        double part = double((piece.until - piece.from).count());
+        sum += *mean * part, seconds += part;
+    }
+    if (seconds == 0) return std::nullopt;
+    return sum / seconds;
 }
 
 }  // namespace
@@ -92,27 +99,27 @@ Weights RunWeights::weigh(Instant horizon) const {
     return Weights(carbon::StepSeries(from, step, std::move(values)));
 }
 
-std::optional<carbon::Estimate> RunWeights::grams(Instant start) const {
+std::optional<carbon::Estimate> RunWeights::grams(const std::vector<TimeRange>& pieces) const {
     carbon::Estimate sum;
     bool any = false;
     for (const End& end : known_ends()) {
         if (end.outlook->grams_per_kwh.empty()) continue;
         any = true;
-        auto mean = end.outlook->grams_per_kwh.mean(start, start + length_);
+        auto mean = mean_of(end.outlook->grams_per_kwh, pieces);
         if (!mean) return std::nullopt;
         sum = sum + end.energy * *mean;
     }
     return any ? std::optional(sum) : std::nullopt;
 }
 
-std::optional<Money> RunWeights::power_money(Instant start) const {
+std::optional<Money> RunWeights::power_money(const std::vector<TimeRange>& pieces) const {
     double sum = 0;
     bool any = false;
     for (const End& end : known_ends()) {
         if (!end.price) continue;
-        auto power = power_of(*end.price, end.energy.middle, start, length_);
-        if (!power) return std::nullopt;
-        sum += *power;
+        auto mean = mean_of(*end.price, pieces);
+        if (!mean) return std::nullopt;
+        sum += *mean * end.energy.middle;
         any = true;
     }
     if (!any || std::abs(sum) > 9e9) return std::nullopt;

@@ -15,9 +15,12 @@ class RunWeights {
     // Grams and money as the policy weighs them, from the step of `now` to where the outlooks end, at most until `horizon`. Empty where nothing is known
     // or nothing counts.
     Weights weigh(Instant horizon) const;
-    // Of a run from `start`; nothing where that is not known for the whole run.
-    std::optional<carbon::Estimate> grams(Instant start) const;
-    std::optional<Money> power_money(Instant start) const;
+    // Of the run in these pieces, over which its energy is spread evenly; nothing where that is not known for all of them.
+    std::optional<carbon::Estimate> grams(const std::vector<TimeRange>& pieces) const;
+    std::optional<Money> power_money(const std::vector<TimeRange>& pieces) const;
+    // Of the run from `start`, in one piece.
+    std::optional<carbon::Estimate> grams(Instant start) const { return grams({{start, start + length_}}); }
+    std::optional<Money> power_money(Instant start) const { return power_money({{start, start + length_}}); }
     std::string issues() const;
     std::vector<std::string> notes() const;
 

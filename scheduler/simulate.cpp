@@ -279,7 +279,7 @@ class Simulation {
                 sums.settled++;
                 sums.grams += *run.grams, sums.at_once += *run.at_once, sums.foresight += *run.foresight;
             }
-            run.money = RunWeights(job, truth, bytes_of(serving), serving.length).power_money(run.stretches.front().from);
+            run.money = RunWeights(job, truth, bytes_of(serving), serving.length).power_money(run.stretches);
             if (run.money) {
                 sums.money = sums.money.value_or(Money{}) + *run.money;
                 Money& used = used_.money[job.name];

@@ -120,6 +120,53 @@ TEST(Simulate, suspends_and_goes_on) {
     EXPECT_EQ(made->total.rpo_misses, 0u);
 }
 
+// What is used does not depend on how often it was stopped.
+TEST(Simulate, counts_a_run_in_pieces_by_each_of_them) {
+    Config config = config_of(nightly);
+    const std::map<std::string, JobState> states;
+    const std::map<std::string, std::vector<SyncMeasure>> measures;
+    const std::map<std::string, Money> costs;
+    std::map<std::string, ZoneOutlook> truth;
+    World world{config, states, truth, truth, measures, costs, {}, day0, 1};
+    auto grams = [&](const std::vector<TimeRange>& stretches) {
+        return settle(config.jobs.at("db"), world, stretches, 5'000'000'000'000, day0, day0 + hours(30)).grams.value_or(NAN);
+    };
+    truth["DE"].grams_per_kwh = {day0, hours(1), std::vector<double>(48, 300)};
+    double whole = grams({{day0, day0 + hours(4)}});
+    EXPECT_GT(whole, 0);
+    EXPECT_NEAR(grams({{day0, day0 + hours(1)}, {day0 + hours(5), day0 + hours(8)}}), whole, whole * 1e-9);
+    std::vector<double> cleaner(48, 300);
+    for (size_t i = 4; i < 48; i++) cleaner[i] = 100;
+    truth["DE"].grams_per_kwh = {day0, hours(1), cleaner};
+    EXPECT_NEAR(grams({{day0, day0 + hours(1)}, {day0 + hours(5), day0 + hours(8)}}), whole * (0.25 + 0.75 / 3), whole * 1e-9);
+}
+
+TEST(Simulate, prices_a_run_in_pieces_by_each_of_them) {
+    std::string interrupting = "[jobs.db]\nsource = \"/a/db\"\nvolume = \"/v/db\"\nrpo = \"72h\"\nevery = {between = \"24h..60h\"}\n"
+                               "carbon = {source_zone = \"DE\", target_zone = \"DE\", interrupt = true}\n";
+    Config config = config_of(interrupting);
+    SimulateOptions options = options_of(40);
+    options.length = hours(6);
+    Trace trace = trace_of(day0, 40, 6);
+    trace.prices["DE"] = grid(day0, 42 * 24, 7);
+    auto made = simulate(config, trace, options);
+    size_t in_pieces = 0;
+    for (const SimulatedRun& run : made->runs) {
+        Seconds length{};
+        double price_seconds = 0;
+        for (const TimeRange& stretch : run.stretches) {
+            length += stretch.until - stretch.from;
+            price_seconds += trace.prices["DE"].mean(stretch.from, stretch.until).value_or(NAN) * double((stretch.until - stretch.from).count());
+        }
+        auto energy = *energy_of_run(config.jobs.at("db"), uint64_t(length.count()) * 100'000'000, double(length.count()));
+        double kwh = (energy.source + energy.target + energy.network).middle, expected = kwh * price_seconds / double(length.count());
+        ASSERT_TRUE(run.money);
+        EXPECT_NEAR(double(run.money->nanos) / 1e9, expected, expected * 1e-6) << run.period;
+        in_pieces += run.stretches.size() > 1;
+    }
+    EXPECT_GT(in_pieces, 0u);
+}
+
 TEST(Simulate, refuses_no_time) {
     EXPECT_FALSE(simulate(Config(), Trace(), SimulateOptions()));
 }
