@@ -136,8 +136,23 @@ class Decider {
         // A period's end is worth no guard: nothing is lost but its punctuality.
         open.decision.last_start = open.hard_start;
         if (open.soft_end) lower(open.decision.last_start, *open.soft_end - open.left);
+        find_retries(open);
         open.forced = open.hard_start && now_ >= *open.hard_start;
         open.decision.at_risk = open.hard_end && now_ + open.left > *open.hard_end;
+    }
+
+    // An attempt that fails is counted for nothing, so the next one is as long as this one was.
+    void find_retries(Open& open) const {
+        const SyncSize& size = open.decision.size;
+        const Seconds ran = open.state->ran;
+        Seconds whole = std::max(size.length - ran, Seconds(1)), slow = std::max(size.length_p95 - ran, whole);
+        std::vector<Instant>& by = open.decision.retry_by;
+        if (open.hard_end) {
+            Seconds guard = retry_guard(open.job->rules.retry, size.length_p95, *open.job->rules.rpo);
+            by = {*open.hard_end - guard - slow, *open.hard_end - slow, *open.hard_end - whole};
+        }
+        if (open.soft_end) by.push_back(*open.soft_end - whole);
+        std::ranges::sort(by);
     }
 
     void look_at(const Job& job, const JobState& state) {

@@ -6,6 +6,7 @@
 //      takes more, and retries. Where waiting would break that, the job runs at once, whatever carbon, money, budget, windows and
 //      limits of runs say; the decision says which of them it went over. What is not gone over: a job that a user paused,
 //      and a dependency, since a sync before its time may be worth nothing. These say that the objective is at risk.
+//      Where an attempt fails after that, the next one begins while a slow run, or at the very last an expected one, is still whole in time.
 //   2. Without rpo the deadline is the end of the period: the calendar's next time, or the elastic schedule's end. It
 //      is kept where windows, budgets and limits let it be, and no guard is kept free before it.
 //   3. Where the calendar names times too far apart for the rpo, runs are added; where it is close (a period as long as the rpo leaves no time for
@@ -100,6 +101,8 @@ struct Decision {
     Instant due{};               // when that was due
     std::optional<Instant> deadline;    // by which a run is to be whole
     std::optional<Instant> last_start;  // the last moment that keeps it
+    // When another attempt begins at the latest, should this one fail: with what is kept free, without it, and at the very last; in order of time.
+    std::vector<Instant> retry_by;
     bool at_risk = false;        // the rpo cannot be kept, or is not while this waits
     SyncSize size;
     std::vector<Alternative> alternatives;  // "now" first

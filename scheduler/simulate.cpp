@@ -148,7 +148,7 @@ class Simulation {
     bool act(const Decision& decision, Instant now) {
         JobState& state = states_.at(decision.job);
         made_.jobs[decision.job].skipped += decision.skipped.size();
-        last_start_[decision.job] = decision.last_start;
+        retry_by_[decision.job] = decision.retry_by;
         see(decision, now);
         state = after_decision(std::move(state), decision, now);
         switch (decision.action) {
@@ -235,7 +235,7 @@ class Simulation {
         running_.erase(running);
         std::optional<Instant> point = state.last_point;
         unsigned attempts = state.attempts;
-        state = after_end(job, std::move(state), how, last_start_[name], now, options_.seed);
+        state = after_end(job, std::move(state), how, retry_by_[name], now, options_.seed);
         if (how.outcome == Outcome::success) {
             measure(job, serving);
             count_miss(job, point, now);
@@ -322,7 +322,7 @@ class Simulation {
     std::map<std::string, std::vector<SyncMeasure>> measures_;
     std::map<std::string, Running> running_;
     std::map<std::string, Serving> serving_;
-    std::map<std::string, std::optional<Instant>> last_start_;
+    std::map<std::string, std::vector<Instant>> retry_by_;
     MonthUse used_;
     std::chrono::month month_{};
     Simulated made_;

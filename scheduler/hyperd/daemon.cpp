@@ -150,7 +150,7 @@ Result<void> Daemon::take_up_interrupted() {
         const JobState& state = states_.at(name);
         if (state.phase != Phase::running || running_.contains(name)) continue;
         AttemptEnd end{Outcome::killed, Failure::killed, "hyperd ended while it ran", ""};
-        change.states.push_back(after_end(job, state, end, std::nullopt, now(), seed_));
+        change.states.push_back(after_end(job, state, end, {}, now(), seed_));
         if (auto row = TRY(store_.run(name, state.period))) {
             row->phase = "suspended";
             row->message = end.message;

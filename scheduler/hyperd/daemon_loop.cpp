@@ -194,11 +194,11 @@ bool Daemon::finish(const AttemptReport& report) {
     if (report.stopped) end.outcome = state.cancelled ? Outcome::cancelled : Outcome::suspended;
     if (report.stopped) end.message = state.cancelled ? "it was cancelled" : stopping_ ? "hyperd was ended; it goes on at the next start" : "it was stopped, to go on later";
     auto decided = std::ranges::find(last_, report.job, &Decision::job);
-    auto last_start = decided == last_.end() ? std::nullopt : decided->last_start;
+    auto retry_by = decided == last_.end() ? std::vector<Instant>() : decided->retry_by;
 
     Change change;
     Instant when = now();
-    JobState next = after_end(job, state, end, last_start, when, seed_);
+    JobState next = after_end(job, state, end, retry_by, when, seed_);
     change.states.push_back(next);
     auto found = store_.run(report.job, report.period);
     if (!found) {

@@ -76,7 +76,7 @@ JobState after_start(JobState state, const std::string& period, Instant due, Ins
     return state;
 }
 
-JobState after_end(const Job& job, JobState state, const AttemptEnd& end, std::optional<Instant> last_start, Instant now, uint64_t seed) {
+JobState after_end(const Job& job, JobState state, const AttemptEnd& end, const std::vector<Instant>& retry_by, Instant now, uint64_t seed) {
     const Retry& retry = job.rules.retry;
     switch (end.outcome) {
         case Outcome::success:
@@ -106,14 +106,11 @@ JobState after_end(const Job& job, JobState state, const AttemptEnd& end, std::o
     }
     bool may = std::find(retry.on.begin(), retry.on.end(), end.failure) != retry.on.end() && state.attempts <= retry.max;
     Instant again = now + wait_of(retry, state, seed);
-    if (last_start && may) {
-        Instant latest = *last_start - retry.give_up_before_deadline;
-        // A drawn wait is not worth a deadline. Past it tries go on, unless that is given up.
-        if (latest > now)
-            again = std::min(again, latest);
-        else if (retry.give_up_before_deadline.count() > 0)
-            may = false;
-    }
+    const Seconds give_up = retry.give_up_before_deadline;
+    // A drawn wait is not worth a deadline. Past it tries go on, unless that is given up.
+    auto next = std::ranges::upper_bound(retry_by, now + give_up);
+    if (next != retry_by.end()) again = std::min(again, *next - give_up);
+    if (give_up.count() > 0 && next != retry_by.begin()) may = false;
     if (!may) {
         state.last_failed = true;
         state.why = fmt::format("the last run failed after {} attempt{} ({}): {}", state.attempts, state.attempts == 1 ? "" : "s", failure_name(end.failure), end.message);

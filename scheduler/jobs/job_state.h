@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "scheduler/jobs/job.h"
 
@@ -61,9 +62,9 @@ struct AttemptEnd {
 
 // The state when an attempt for `period` begins. The phase is `running`.
 JobState after_start(JobState state, const std::string& period, Instant due, Instant now);
-// The state when it has ended: waiting, retrying, or waiting to go on. `deadline`: see decide.h. The time of a retry is drawn (exponential with full
-// jitter, capped) from seed, job, period and attempt.
-JobState after_end(const Job& job, JobState state, const AttemptEnd& end, std::optional<Instant> last_start, Instant now, uint64_t seed);
+// The state when it has ended: waiting, retrying, or waiting to go on. The time of a retry is drawn (exponential with full jitter, capped) from seed,
+// job, period and attempt; it passes none of `retry_by` (in order of time: Decision::retry_by) that is still to come.
+JobState after_end(const Job& job, JobState state, const AttemptEnd& end, const std::vector<Instant>& retry_by, Instant now, uint64_t seed);
 
 // What users ask for. Cancel ends the run that goes on, or gives up the one that is waited for.
 JobState after_run_asked(JobState state);

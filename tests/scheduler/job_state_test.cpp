@@ -23,11 +23,11 @@ const AttemptEnd failed{.outcome = Outcome::failed, .failure = Failure::unavaila
 
 TEST(JobState, success_counts_from_the_first_attempts_beginning) {
     JobState state = started();
-    state = after_end(job_with({}), state, failed, std::nullopt, day0 + minutes(10), 1);
+    state = after_end(job_with({}), state, failed, {}, day0 + minutes(10), 1);
     EXPECT_EQ(state.phase, Phase::retrying);
     state = after_start(state, "p", day0, *state.retry_at);
     EXPECT_EQ(state.attempts, 2u);
-    state = after_end(job_with({}), state, {.generation = "7"}, std::nullopt, day0 + hours(1), 1);
+    state = after_end(job_with({}), state, {.generation = "7"}, {}, day0 + hours(1), 1);
     EXPECT_EQ(state.last_point, day0);
     EXPECT_EQ(state.last_generation, "7");
     EXPECT_EQ(state.last_end, day0 + hours(1));
@@ -42,7 +42,7 @@ TEST(JobState, waits_grow_up_to_a_cap_and_are_drawn_between_nothing_and_their_bo
         for (uint64_t seed = 0; seed < 2000; seed++) {
             JobState state = started();
             state.attempts = attempt;
-            auto wait = (*after_end(job_with(retry), state, failed, std::nullopt, day0, seed).retry_at - day0).count();
+            auto wait = (*after_end(job_with(retry), state, failed, {}, day0, seed).retry_at - day0).count();
             sum += double(wait), most = std::max(most, wait);
         }
         double bound = std::min(900.0, 30 * std::pow(2, attempt - 1));
@@ -53,15 +53,15 @@ TEST(JobState, waits_grow_up_to_a_cap_and_are_drawn_between_nothing_and_their_bo
 }
 
 TEST(JobState, draws_the_same_wait_again_from_the_same_seed) {
-    EXPECT_EQ(after_end(job_with({}), started(), failed, std::nullopt, day0, 5).retry_at, after_end(job_with({}), started(), failed, std::nullopt, day0, 5).retry_at);
+    EXPECT_EQ(after_end(job_with({}), started(), failed, {}, day0, 5).retry_at, after_end(job_with({}), started(), failed, {}, day0, 5).retry_at);
 }
 
 TEST(JobState, gives_up_after_so_many_attempts) {
     JobState state = started();
     state.attempts = 3;
-    EXPECT_EQ(after_end(job_with({.max = 3}), state, failed, std::nullopt, day0, 1).phase, Phase::retrying);
+    EXPECT_EQ(after_end(job_with({.max = 3}), state, failed, {}, day0, 1).phase, Phase::retrying);
     state.attempts = 4;
-    state = after_end(job_with({.max = 3}), state, failed, std::nullopt, day0, 1);
+    state = after_end(job_with({.max = 3}), state, failed, {}, day0, 1);
     EXPECT_EQ(state.phase, Phase::waiting);
     EXPECT_TRUE(state.last_failed);
     EXPECT_EQ(state.why, "the last run failed after 4 attempts (unavailable): no route");
@@ -70,16 +70,19 @@ TEST(JobState, gives_up_after_so_many_attempts) {
 TEST(JobState, tries_again_only_after_failures_that_are_named) {
     AttemptEnd denied = failed;
     denied.failure = Failure::denied;
-    EXPECT_EQ(after_end(job_with({}), started(), denied, std::nullopt, day0, 1).phase, Phase::waiting);
-    EXPECT_EQ(after_end(job_with({.on = {Failure::denied}}), started(), denied, std::nullopt, day0, 1).phase, Phase::retrying);
-    EXPECT_EQ(after_end(job_with({.on = {}}), started(), failed, std::nullopt, day0, 1).phase, Phase::waiting);
+    EXPECT_EQ(after_end(job_with({}), started(), denied, {}, day0, 1).phase, Phase::waiting);
+    EXPECT_EQ(after_end(job_with({.on = {Failure::denied}}), started(), denied, {}, day0, 1).phase, Phase::retrying);
+    EXPECT_EQ(after_end(job_with({.on = {}}), started(), failed, {}, day0, 1).phase, Phase::waiting);
 }
 
 TEST(JobState, does_not_wait_over_the_last_moment) {
     Retry slow{.initial = hours(10), .cap = hours(10)};
-    for (uint64_t seed = 0; seed < 50; seed++) EXPECT_LE(*after_end(job_with(slow), started(), failed, day0 + minutes(5), day0, seed).retry_at, day0 + minutes(5));
+    for (uint64_t seed = 0; seed < 50; seed++) EXPECT_LE(*after_end(job_with(slow), started(), failed, {day0 + minutes(5)}, day0, seed).retry_at, day0 + minutes(5));
+    // What was to be kept free is used up; the very last moment is still to come.
+    for (uint64_t seed = 0; seed < 50; seed++)
+        EXPECT_LE(*after_end(job_with(slow), started(), failed, {day0 - minutes(5), day0 + minutes(9)}, day0, seed).retry_at, day0 + minutes(9));
     slow.give_up_before_deadline = minutes(20);
-    EXPECT_EQ(after_end(job_with(slow), started(), failed, day0 + minutes(5), day0, 1).phase, Phase::waiting) << "given up";
+    EXPECT_EQ(after_end(job_with(slow), started(), failed, {day0 + minutes(5)}, day0, 1).phase, Phase::waiting) << "given up";
 }
 
 TEST(JobState, names_are_read_back) {

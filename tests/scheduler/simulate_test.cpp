@@ -167,6 +167,26 @@ TEST(Simulate, prices_a_run_in_pieces_by_each_of_them) {
     EXPECT_GT(in_pieces, 0u);
 }
 
+// Waits between attempts may be longer than what is kept free for them.
+TEST(Simulate, tries_again_while_the_objective_can_still_be_kept) {
+    std::string patient = "[jobs.db]\nsource = \"/a/db\"\nvolume = \"/v/db\"\nrpo = \"24h\"\nevery = {between = \"4h..20h\"}\nretry = {initial = \"12h\", cap = \"12h\"}\n"
+                          "carbon = {source_zone = \"DE\", target_zone = \"DE\"}\n";
+    SimulateOptions options = options_of(120);
+    options.failing = 0.3;
+    auto made = simulate(config_of(patient), trace_of(day0, 120, 8), options);
+    Instant point = day0;
+    size_t retried = 0;
+    for (const SimulatedRun& run : made->runs) {
+        if (!run.succeeded) continue;
+        if (run.attempts == 2) {
+            EXPECT_LE(run.stretches.back().until, point + hours(24)) << run.period;
+            retried++;
+        }
+        point = run.stretches.front().from;
+    }
+    EXPECT_GT(retried, 10u);
+}
+
 TEST(Simulate, refuses_no_time) {
     EXPECT_FALSE(simulate(Config(), Trace(), SimulateOptions()));
 }

@@ -76,7 +76,7 @@ struct SmallWorld {
     }
 
     void end(Instant now, AttemptEnd how = {}, const char* job = "db") {
-        states[job] = after_end(config.jobs.at(job), states[job], how, std::nullopt, now, seed);
+        states[job] = after_end(config.jobs.at(job), states[job], how, {}, now, seed);
     }
 };
 
