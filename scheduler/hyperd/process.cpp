@@ -14,8 +14,6 @@
 #include <array>
 #include <cerrno>
 
-#include "blockengine/base/log.h"
-
 extern char** environ;
 
 namespace hyper::hyperd {
@@ -55,14 +53,15 @@ std::vector<std::string> environment_with(const Process::Environment& more) {
     return texts;
 }
 
-// In the child, between fork and exec: nothing here may allocate or lock.
-[[noreturn]] void become(char* const* argv, char* const* environment, int out, int error, pid_t parent) {
+// What follows runs between fork and exec, or instead of it, in a copy of a program with threads: nothing there may allocate or lock.
+
+// What hyperd asks the keeper for, and the kernel when hyperd is gone.
+constexpr int ask_signal = SIGTERM, kill_signal = SIGUSR1;
+
+[[noreturn]] void become(char* const* argv, char* const* environment, pid_t parent) {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
-    int null = ::open("/dev/null", O_RDONLY);
-    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(error, 2) < 0) ::_exit(127);
-    ::close_range(3, ~0U, 0);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -73,6 +72,94 @@ std::vector<std::string> environment_with(const Process::Environment& more) {
     ssize_t ignored = ::write(2, text.data(), text.size());
     (void)ignored;
     ::_exit(code == ENOENT ? 127 : 126);
+}
+
+void kill_children() {
+    char text[4096];
+    int file = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : ::read(file, text, sizeof text);
+    ::close(file);
+    pid_t child = 0;
+    for (ssize_t i = 0; i < got; ++i) {
+        if (text[i] >= '0' && text[i] <= '9') {
+            child = child * 10 + (text[i] - '0');
+            continue;
+        }
+        if (child > 0) ::kill(child, SIGKILL);
+        child = 0;
+    }
+}
+
+// Of the group, or of all that is below us: who loses its parent becomes our child. What cannot be killed (it waits for a disk) is waited for, but
+// not for ever.
+void end_the_rest(pid_t group, bool all) {
+    for (int i = 0; i < 500; ++i) {
+        bool left = ::kill(-group, SIGKILL) == 0;
+        if (all) kill_children();
+        pid_t ended = 0;
+        while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {
+        }
+        if (all ? ended < 0 : !left) return;
+        ::poll(nullptr, 0, 10);
+    }
+    constexpr std::string_view text = "hyperd: some of what it started does not end\n";
+    ssize_t ignored = ::write(2, text.data(), text.size());
+    (void)ignored;
+}
+
+// The program's keeper; see process.h. All signals are blocked when it begins.
+[[noreturn]] void keep(char* const* argv, char* const* environment, int out, int error, pid_t parent) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::prctl(PR_SET_PDEATHSIG, kill_signal);
+    if (::getppid() != parent) ::_exit(127);
+    int null = ::open("/dev/null", O_RDONLY);
+    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(error, 2) < 0) ::_exit(127);
+    ::close_range(3, ~0U, 0);
+    ::signal(SIGCHLD, SIG_DFL);
+    pid_t self = ::getpid(), program = ::_Fork();
+    if (program < 0) ::_exit(126);
+    if (program == 0) become(argv, environment, self);
+    ::setpgid(program, program);  // also here: whoever is first
+    ::close(1);
+    sigset_t awaited;
+    ::sigemptyset(&awaited);
+    for (int number : {SIGCHLD, ask_signal, kill_signal}) ::sigaddset(&awaited, number);
+    bool asked = false, ended = false;
+    int status = 0;
+    while (!ended) {
+        int number = ::sigwaitinfo(&awaited, nullptr);
+        asked = asked || number == ask_signal || number == kill_signal;
+        if (number == ask_signal) ::kill(-program, SIGTERM);
+        if (number == kill_signal) ::kill(-program, SIGKILL);
+        int of_one = 0;
+        for (pid_t one = 0; (one = ::waitpid(-1, &of_one, WNOHANG)) > 0;)
+            if (one == program) ended = true, status = of_one;
+    }
+    end_the_rest(program, asked);
+    // It ends as the program did, for whoever waits.
+    if (WIFSIGNALED(status)) {
+        ::prctl(PR_SET_DUMPABLE, 0);
+        ::signal(WTERMSIG(status), SIG_DFL);
+        sigset_t none;
+        ::sigemptyset(&none);
+        ::kill(self, WTERMSIG(status));
+        ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    }
+    ::_exit(WEXITSTATUS(status));
+}
+
+// With all signals blocked from the first moment, so that the keeper is not ended by what it is to hand on.
+pid_t fork_keeper(char* const* argv, char* const* environment, int out, int error) {
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t self = ::getpid(), child = ::fork();
+    if (child == 0) keep(argv, environment, out, error, self);
+    int code = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = code;
+    return child;
 }
 
 // Takes standard error apart into lines.
@@ -99,15 +186,6 @@ class Lines {
     std::string text_;
 };
 
-// The group's members that are left, in whatever state. What cannot be killed (it waits for a disk) is waited for, but not for ever.
-void wait_until_gone(pid_t group) {
-    for (int i = 0; i < 500 && ::kill(-group, 0) == 0; ++i) {
-        ::kill(-group, SIGKILL);
-        ::poll(nullptr, 0, 10);
-    }
-    if (::kill(-group, 0) == 0) log_warning("process group {}: some of it does not end", group);
-}
-
 int ms_until(Clock::time_point when) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
     return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
@@ -133,17 +211,15 @@ Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Envi
     std::vector<std::string> arguments = argv, environment = environment_with(more);
     std::vector<char*> argument_list = pointers(arguments), environment_list = pointers(environment);
     Pipe out = TRY(make_pipe()), error = TRY(make_pipe());
-    pid_t self = ::getpid(), child = ::fork();
-    if (child < 0) return fail(errno, "{}: start it: {}", argv[0], errno_text(errno));
-    if (child == 0) become(argument_list.data(), environment_list.data(), out.write.get(), error.write.get(), self);
-    ::setpgid(child, child);  // also here: whoever is first
+    pid_t keeper = fork_keeper(argument_list.data(), environment_list.data(), out.write.get(), error.write.get());
+    if (keeper < 0) return fail(errno, "{}: start it: {}", argv[0], errno_text(errno));
     out.write.reset();
     error.write.reset();
-    UniqueFd gone(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    UniqueFd gone(static_cast<int>(::syscall(SYS_pidfd_open, keeper, 0)));
     if (!gone) {
         int code = errno;
-        ::kill(-child, SIGKILL);
-        ::waitpid(child, nullptr, 0);
+        ::kill(keeper, kill_signal);
+        ::waitpid(keeper, nullptr, 0);
         return fail(code, "{}: watch it: {}", argv[0], errno_text(code));
     }
 
@@ -153,7 +229,7 @@ Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Envi
     Clock::time_point ask_at = limit.count() > 0 ? Clock::now() + limit : Clock::time_point::max(), kill_at = Clock::time_point::max();
     auto ask = [&] {
         asked = true;
-        ::kill(-child, SIGTERM);
+        ::kill(keeper, ask_signal);
         kill_at = Clock::now() + stop_limit;
     };
     auto drain = [&](UniqueFd& fd, bool standard_output) {
@@ -168,7 +244,7 @@ Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Envi
         else
             lines.add(bytes);
     };
-    // Its end counts, not that of its pipes, which a grandchild may hold, and fill.
+    // Its end counts, not that of its pipes, which somebody who may stay holds, and fills.
     for (int rounds_after_end = 0; rounds_after_end < rounds_after_end_max;) {
         pollfd fds[] = {{gone.get(), POLLIN, 0}, {out.read.get(), POLLIN, 0}, {error.read.get(), POLLIN, 0}, {asked ? -1 : stop_.get(), POLLIN, 0}};
         int ms = std::min(asked ? 60'000 : ask_at == Clock::time_point::max() ? 60'000 : ms_until(ask_at), asked && !killed ? ms_until(kill_at) : 60'000);
@@ -187,15 +263,12 @@ Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Envi
         }
         if (asked && !killed && Clock::now() >= kill_at) {
             killed = true;
-            ::kill(-child, SIGKILL);
+            ::kill(keeper, kill_signal);
         }
     }
-    // While its leader is not waited for, the group's number is nobody else's.
-    ::kill(-child, SIGKILL);
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    while (::waitpid(keeper, &status, 0) < 0 && errno == EINTR) {
     }
-    wait_until_gone(child);
     lines.end();
     if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One program, run to its end, in a process group of its own.
 //
-// It ends with us, however we end: the kernel kills it when the thread that started it goes (PR_SET_PDEATHSIG). To stop it, its whole group is
-// asked (SIGTERM) and then killed; and when run() returns nothing of the group is left that could still write.
+// Between us and the program stands its keeper, a copy of us that does nothing but wait. It is the parent of whoever below it loses its own
+// (PR_SET_CHILD_SUBREAPER). To stop the program, its whole group is asked (SIGTERM) and then killed, and with it all that is below the keeper, in whatever
+// group or session. The same happens, without asking, when the thread that started it goes, however we end (PR_SET_PDEATHSIG). Of a program that
+// ends by itself only the group is ended: a daemon that it left behind is meant to stay.
 #pragma once
 
 #include <atomic>

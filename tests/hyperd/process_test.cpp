@@ -30,6 +30,30 @@ class ProcessTest : public testing::Test {
         return !(status >> number >> name >> state) || state == "Z";
     }
 
+    // Another process runs the script, and is killed; whether that one goes whose number is the first line.
+    static bool goes_with_whom_it_was_begun_by(const std::string& script) {
+        int ends[2];
+        EXPECT_EQ(::pipe(ends), 0);
+        pid_t middle = ::fork();
+        if (middle == 0) {
+            auto inner = *Process::make();
+            (void)inner->run({"/bin/sh", "-c", script}, {}, std::chrono::seconds(0), [&](std::string_view line) {
+                ssize_t ignored = ::write(ends[1], line.data(), line.size());
+                (void)ignored;
+                ::kill(::getpid(), SIGKILL);
+            });
+            ::_exit(0);
+        }
+        ::close(ends[1]);
+        char text[32] = {};
+        EXPECT_GT(::read(ends[0], text, sizeof text - 1), 0);
+        ::close(ends[0]);
+        int status = 0;
+        ::waitpid(middle, &status, 0);
+        for (int i = 0; i < 500 && !is_gone(text); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        return is_gone(text);
+    }
+
     std::unique_ptr<Process> process = *Process::make();
     std::vector<std::string> lines;
     std::function<void()> on_line;
@@ -70,6 +94,25 @@ TEST_F(ProcessTest, a_straggler_does_not_outlive_its_leader) {
     EXPECT_TRUE(is_gone(lines[0]));
 }
 
+// setsid takes it out of its group, and the shell that began it is gone.
+constexpr const char* leaves_its_group = "(setsid sh -c 'trap \"\" TERM; echo $$ >&2; exec sleep 1000' >/dev/null &); ";
+
+TEST_F(ProcessTest, a_time_limit_ends_also_what_left_its_group) {
+    auto end = run(std::string(leaves_its_group) + "exec sleep 1000", std::chrono::seconds(1));
+    EXPECT_TRUE(end.timed_out);
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_TRUE(is_gone(lines[0]));
+}
+
+// As `qemu-nbd --fork` in a hook before a sync, which the hook after it ends.
+TEST_F(ProcessTest, what_left_its_group_may_stay_when_it_ends_by_itself) {
+    auto end = run(std::string(leaves_its_group) + "sleep 0.3");
+    EXPECT_EQ(end.exit_code, 0);
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_FALSE(is_gone(lines[0]));
+    ::kill(std::stoi(lines[0]), SIGKILL);
+}
+
 TEST_F(ProcessTest, what_was_stopped_before_is_not_begun) {
     process->stop();
     auto end = run("echo out");
@@ -88,28 +131,10 @@ TEST_F(ProcessTest, it_runs_in_a_group_of_its_own) {
     EXPECT_NE(std::stoi(end.output), ::getpgrp());
 }
 
-TEST_F(ProcessTest, it_ends_with_the_thread_that_began_it) {
-    // Another process begins one, and is killed.
-    int ends[2];
-    ASSERT_EQ(::pipe(ends), 0);
-    pid_t middle = ::fork();
-    if (middle == 0) {
-        auto inner = *Process::make();
-        (void)inner->run({"/bin/sh", "-c", "echo $$ >&2; exec sleep 1000"}, {}, std::chrono::seconds(0), [&](std::string_view line) {
-            ssize_t ignored = ::write(ends[1], line.data(), line.size());
-            (void)ignored;
-            ::kill(::getpid(), SIGKILL);
-        });
-        ::_exit(0);
-    }
-    ::close(ends[1]);
-    char text[32] = {};
-    ASSERT_GT(::read(ends[0], text, sizeof text - 1), 0);
-    int status = 0;
-    ::waitpid(middle, &status, 0);
-    for (int i = 0; i < 500 && !is_gone(text); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    EXPECT_TRUE(is_gone(text));
-    ::close(ends[0]);
+TEST_F(ProcessTest, it_ends_with_the_thread_that_began_it) { EXPECT_TRUE(goes_with_whom_it_was_begun_by("echo $$ >&2; exec sleep 1000")); }
+
+TEST_F(ProcessTest, what_left_its_group_ends_with_the_thread_that_began_it) {
+    EXPECT_TRUE(goes_with_whom_it_was_begun_by(std::string(leaves_its_group) + "exec sleep 1000"));
 }
 
 }  // namespace
