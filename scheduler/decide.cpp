@@ -193,6 +193,7 @@ class Decider {
         decision.action = Action::go_on;
         decision.cause = Cause::due;
         decision.explanation = "it runs";
+        wake_for_bandwidth(open);
         if (period_is_asked(state.period)) return;
         if (window_closed(open)) {
             auto opens = open.job->rules.windows->next_open(now_);
@@ -207,6 +208,13 @@ class Decider {
         if (open.job->rules.windows)
             if (auto closes = open.job->rules.windows->next_change(now_, std::chrono::days(30))) lower(decision.at, *closes);
         if (open.job->rules.carbon.interrupt && !open.forced) pause_while_dirty(open);
+    }
+
+    void wake_for_bandwidth(Open& open) const {
+        const Policy& rules = open.job->rules;
+        const GlobalLimits& all = world_.config.limits;
+        for (auto change : {bandwidth_change(rules.limits.bandwidth, rules.timezone, now_), bandwidth_change(all.bandwidth, all.timezone, now_)})
+            if (change) lower(open.decision.at, *change);
     }
 
     static bool period_is_asked(const std::string& period) { return period.starts_with("asked "); }

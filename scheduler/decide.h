@@ -108,7 +108,7 @@ struct Decision {
     std::vector<Alternative> alternatives;  // "now" first
     std::string issues;          // the forecasts that were used, as ZoneOutlook says
     std::vector<std::string> notes;  // of quality, and of what was gone over
-    uint64_t bandwidth_bytes_per_second = 0;  // for a run; 0: no limit
+    uint64_t bandwidth_bytes_per_second = 0;  // for a run, also while it goes on; 0: no limit
     std::vector<Instant> skipped;  // due times that are not served, for the log
     std::optional<Instant> served_until, buffered;  // to be written into the state, where set
 };

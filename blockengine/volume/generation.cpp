@@ -67,6 +67,7 @@ std::string Generation::to_json() const {
                                 {"change-id", origin.change_id},
                                 {"draft", draft_id},
                                 {"pinned", pinned}};
+    if (!run.empty()) json["run"] = run;
     for (const Companion& one : companions)
         json["companions"].push_back({{"name", one.name}, {"size", one.size_bytes}, {"sha256", hex(one.hash)}});
     return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -103,6 +104,7 @@ Result<Generation> Generation::from_json(std::string_view text) {
     take("draft", result.draft_id);
     take("pinned", result.pinned);
     good = good && parse_hex(root, result.root);
+    if (json.contains("run")) take("run", result.run);
     if (auto companions = json.find("companions"); companions != json.end()) good = good && take_companions(*companions, result.companions);
     if (!good || result.number == 0)
         return fail(EINVAL, "generation: \"{}\" is not what is written for one", text.substr(0, 80));

@@ -40,6 +40,7 @@ struct Generation {
     std::string draft_id;  // of the draft that became it; empty for a sync
     bool pinned = false;
     std::vector<Companion> companions{};
+    std::string run{};  // what it was made for, in the words of whoever asked for it (SyncOptions::run); empty where nobody said
 
     std::string to_json() const;
     // Errors: EINVAL for what to_json() did not write.

@@ -11,39 +11,60 @@ namespace hyper {
 
 using namespace std::chrono_literals;
 
+void RateMeter::pass(uint64_t per_second, Clock::time_point now) {
+    double seconds = std::chrono::duration<double>(now - at_).count();
+    at_ = now;
+    // What nobody took is not saved up.
+    passed_ = per_second == 0 ? taken_ : std::min(taken_, passed_ + seconds * static_cast<double>(per_second));
+}
+
+double RateMeter::take(uint64_t amount, uint64_t per_second, Clock::time_point now) {
+    pass(per_second, now);
+    double place = taken_;
+    taken_ += static_cast<double>(amount);
+    return place;
+}
+
+RateMeter::Clock::duration RateMeter::wait(double place, uint64_t per_second, Clock::time_point now) {
+    pass(per_second, now);
+    if (per_second == 0 || passed_ >= place) return Clock::duration::zero();
+    // At least a little, lest a place that is a fraction of a byte away is asked for all the time.
+    std::chrono::duration<double> left(std::min((place - passed_) / static_cast<double>(per_second), 3600.0));
+    return std::max<Clock::duration>(std::chrono::duration_cast<Clock::duration>(left), 1us);
+}
+
 Result<void> SourceReader::read(uint64_t offset, std::span<std::byte> buffer) {
     for (unsigned tries = 0;; ++tries) {
-        TRY(wait_until(turn_for(buffer.size())));
+        TRY(wait_for_turn(buffer.size()));
         auto result = engine_.read(source_, offset, buffer);
         if (result || result.error().code == ESTALE || result.error().code == EINVAL || tries == limits_.retries_max) return result;
         log_warning("{}; trying again", result.error().message);
-        TRY(wait_until(Clock::now() + backoff(tries)));
+        TRY(wait_while([until = Clock::now() + backoff(tries)] { return until - Clock::now(); }));
     }
 }
 
-Result<void> SourceReader::wait_until(Clock::time_point time) const {
-    constexpr auto nap_max = 100ms;
-    while (Clock::now() < time) {
+Result<void> SourceReader::wait_while(const std::function<Clock::duration()>& left) const {
+    constexpr Clock::duration nap_max = 100ms;
+    for (Clock::duration wait = left(); wait > Clock::duration::zero(); wait = left()) {
         if (stop_ && stop_()) return fail(ECANCELED, "interrupted");
-        std::this_thread::sleep_for(std::min<Clock::duration>(nap_max, time - Clock::now()));
+        std::this_thread::sleep_for(std::min(nap_max, wait));
     }
     return {};
 }
 
-// Each read takes its share of the time to come, and begins when what was taken before it is over.
-SourceReader::Clock::time_point SourceReader::turn_for(uint64_t bytes) {
-    std::lock_guard lock(mutex_);
-    auto now = Clock::now(), turn = now;
-    auto take = [&](Clock::time_point& free_at, uint64_t amount, uint64_t per_second) {
-        if (per_second == 0) return;
-        free_at = std::max(free_at, now);
-        turn = std::max(turn, free_at);
-        free_at += std::chrono::duration_cast<Clock::duration>(
-            std::chrono::duration<double>(static_cast<double>(amount) / static_cast<double>(per_second)));
-    };
-    take(bytes_free_at_, bytes, limits_.bytes_per_second_max);
-    take(reads_free_at_, 1, limits_.reads_per_second_max);
-    return turn;
+Result<void> SourceReader::wait_for_turn(uint64_t bytes) {
+    auto bytes_per_second = [&] { return limits_.bytes_per_second_now ? limits_.bytes_per_second_now() : limits_.bytes_per_second_max; };
+    double byte_place = 0, read_place = 0;
+    {
+        std::lock_guard lock(mutex_);
+        byte_place = bytes_.take(bytes, bytes_per_second(), Clock::now());
+        read_place = reads_.take(1, limits_.reads_per_second_max, Clock::now());
+    }
+    return wait_while([&] {
+        std::lock_guard lock(mutex_);
+        auto now = Clock::now();
+        return std::max(bytes_.wait(byte_place, bytes_per_second(), now), reads_.wait(read_place, limits_.reads_per_second_max, now));
+    });
 }
 
 SourceReader::Clock::duration SourceReader::backoff(unsigned tries) {

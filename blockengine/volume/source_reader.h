@@ -17,6 +17,23 @@ namespace hyper {
 struct ReadLimits {
     unsigned retries_max = 5;  // of one read
     uint64_t bytes_per_second_max = 0, reads_per_second_max = 0;  // 0: no limit
+    std::function<uint64_t()> bytes_per_second_now{};  // where it is set it counts instead, and is asked again while a read waits
+};
+
+// Lets amounts pass in the order in which they came, at a rate that may change meanwhile.
+class RateMeter {
+  public:
+    using Clock = std::chrono::steady_clock;
+    // Its place: it may begin when what came before it has had its time.
+    double take(uint64_t amount, uint64_t per_second, Clock::time_point now);
+    // How long it still takes until a place's turn comes, should the rate stay as it is. A rate of 0 is no limit.
+    Clock::duration wait(double place, uint64_t per_second, Clock::time_point now);
+
+  private:
+    void pass(uint64_t per_second, Clock::time_point now);
+
+    double taken_ = 0, passed_ = 0;
+    Clock::time_point at_{};
 };
 
 // Thread-safe.
@@ -32,10 +49,11 @@ class SourceReader {
     const Source& source() const { return source_; }
 
   private:
-    using Clock = std::chrono::steady_clock;
+    using Clock = RateMeter::Clock;
 
-    Result<void> wait_until(Clock::time_point time) const;
-    Clock::time_point turn_for(uint64_t bytes);
+    // Naps until `left` is nothing.
+    Result<void> wait_while(const std::function<Clock::duration()>& left) const;
+    Result<void> wait_for_turn(uint64_t bytes);
     Clock::duration backoff(unsigned tries);
 
     Engine& engine_;
@@ -43,7 +61,7 @@ class SourceReader {
     const ReadLimits limits_;
     const std::function<bool()> stop_;
     std::mutex mutex_;
-    Clock::time_point bytes_free_at_, reads_free_at_;  // guarded by mutex_
+    RateMeter bytes_, reads_;                          // guarded by mutex_
     std::mt19937_64 draw_{std::random_device{}()};     // guarded by mutex_
 };
 

@@ -63,7 +63,8 @@ class Sync {
                                                 .time = options_.time != 0 ? options_.time : now,
                                                 .origin = origin_,
                                                 .draft_id = "",
-                                                .companions = source_.companions}));
+                                                .companions = source_.companions,
+                                                .run = options_.run}));
         if (source_.changes) source_.changes->kept();
         if (report.compared_all) TRY(forget(std::string(lost_blocks_name)));
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -34,6 +34,7 @@ struct SyncOptions {
     unsigned threads = 2;
     ReadLimits limits;
     int64_t time = 0;  // of the generation; 0: now
+    std::string run{};  // of the generation
     // What is to be looked at, told once before the first byte; then, how much of it is done.
     std::function<void(uint64_t total_bytes)> planned;
     std::function<void(uint64_t bytes)> done;

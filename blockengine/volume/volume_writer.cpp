@@ -245,7 +245,8 @@ Result<Generation> VolumeWriter::commit_all(const Commit& commit) {
                           .stored_bytes = stored_bytes_,
                           .origin = commit.origin,
                           .draft_id = commit.draft_id,
-                          .companions = TRY(store_companions(paths_, commit.companions))};
+                          .companions = TRY(store_companions(paths_, commit.companions)),
+                          .run = commit.run};
     std::string json = generation.to_json();
     TRY(data_->append_text(RecordKind::generation, pending_, attempt_, json));
     // Two files are made durable at once: the file system's journal is then written once for both.

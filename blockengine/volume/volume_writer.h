@@ -63,6 +63,7 @@ class VolumeWriter {
         Origin origin;
         std::string draft_id;
         std::span<const CompanionContent> companions{};
+        std::string run{};
     };
     // The pending generation becomes the newest: durable on return, or an error and then it is not there, or is there as a whole.
     Result<Generation> commit(const Commit& commit);

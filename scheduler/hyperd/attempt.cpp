@@ -75,13 +75,14 @@ Failure failure_of(int code) {
 
 Attempt::Attempt(AttemptWish wish, std::function<void(AttemptReport)> done, std::unique_ptr<Process> pre, std::unique_ptr<Process> sync,
                  std::unique_ptr<Process> post)
-    : wish_(std::move(wish)), done_(std::move(done)), pre_(std::move(pre)), sync_(std::move(sync)), post_(std::move(post)) {
+    : wish_(std::move(wish)), done_(std::move(done)), pre_(std::move(pre)), sync_(std::move(sync)), post_(std::move(post)), rate_(wish_.bandwidth_bytes_per_second) {
+    sync_->tell(std::to_string(rate_));
     thread_ = std::thread([this] { run(); });
 }
 
 Result<std::unique_ptr<Attempt>> Attempt::start(AttemptWish wish, std::function<void(AttemptReport)> done) {
     auto pre = TRY(Process::make());
-    auto sync = TRY(Process::make());
+    auto sync = TRY(Process::make(Process::Input::told));
     auto post = TRY(Process::make());
     return std::unique_ptr<Attempt>(new Attempt(std::move(wish), std::move(done), std::move(pre), std::move(sync), std::move(post)));
 }
@@ -96,6 +97,10 @@ void Attempt::stop() {
     stopped_ = true;
     pre_->stop();
     sync_->stop();
+}
+
+void Attempt::limit_rate(uint64_t bytes_per_second) {
+    if (rate_.exchange(bytes_per_second) != bytes_per_second) sync_->tell(std::to_string(bytes_per_second));
 }
 
 Process::Environment Attempt::environment(const std::string& outcome) const {
@@ -120,9 +125,7 @@ bool Attempt::run_hook(const std::optional<scheduler::Hook>& hook, Process& proc
 }
 
 void Attempt::run_sync(AttemptReport& report, RunLog& log) {
-    std::vector<std::string> argv{wish_.hyperctl, "sync", "--json", "--progress", "--create"};
-    if (wish_.bandwidth_bytes_per_second > 0) argv.insert(argv.end(), {"--limit-rate", std::to_string(wish_.bandwidth_bytes_per_second)});
-    argv.insert(argv.end(), {"--", wish_.job.source, wish_.job.volume});
+    std::vector<std::string> argv{wish_.hyperctl, "sync", "--json", "--progress", "--create", "--limit-rate", "-", "--run", wish_.run, "--", wish_.job.source, wish_.job.volume};
     std::string last_line;
     auto end = sync_->run(argv, environment(""), std::chrono::seconds(0), [&](std::string_view line) {
         Json json = line.starts_with('{') ? Json::parse(line, nullptr, false) : Json();

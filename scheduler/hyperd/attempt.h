@@ -22,6 +22,7 @@ namespace hyper::hyperd {
 struct AttemptWish {
     scheduler::Job job;
     std::string period;
+    std::string run;       // names this run of the job for ever, unlike that of a job of this name in another state folder
     std::string hyperctl;  // the program
     std::string root;      // where it keeps volumes and its ledger
     std::string logs;      // RunLog's folder
@@ -51,6 +52,8 @@ class Attempt {
 
     // Asks it to end: soon done() is called, and then nothing of it is left. Thread-safe, as are the following.
     void stop();
+    // For the sync, also while it runs. 0: no limit.
+    void limit_rate(uint64_t bytes_per_second);
     AttemptProgress progress() const { return {done_bytes_, total_bytes_}; }
     const std::string& period() const { return wish_.period; }
 
@@ -66,6 +69,7 @@ class Attempt {
     const std::function<void(AttemptReport)> done_;
     const std::unique_ptr<Process> pre_, sync_, post_;
     std::atomic<uint64_t> done_bytes_{0}, total_bytes_{0};
+    std::atomic<uint64_t> rate_;  // that the sync was told
     std::atomic<bool> stopped_{false};
     std::thread thread_;
 };

@@ -132,6 +132,7 @@ Result<bool> Daemon::step(Instant when) {
             start(decision);
             acted = true;
         }
+        if (decision.action == Action::go_on && running != running_.end()) running->second.attempt->limit_rate(decision.bandwidth_bytes_per_second);
         if ((decision.action == Action::suspend || decision.action == Action::cancel) && running != running_.end()) running->second.attempt->stop();
     }
     return acted;
@@ -139,7 +140,9 @@ Result<bool> Daemon::step(Instant when) {
 
 void Daemon::start(const Decision& decision) {
     const Job& job = *find(decision.job);
-    AttemptWish wish{job, decision.period, options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
+    // Periods come again where a state folder is begun anew; the moment does not.
+    Instant begun = states_.at(job.name).run_started.value_or(now());
+    AttemptWish wish{job, decision.period, fmt::format("{} {}, begun {}", job.name, decision.period, instant_text(begun)), options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
     auto ended = [this](AttemptReport report) {
         std::lock_guard lock(mutex_);
         ended_.push_back(std::move(report));

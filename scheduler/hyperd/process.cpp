@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+
+#include "blockengine/base/log.h"
 
 extern char** environ;
 
@@ -108,19 +111,20 @@ void end_the_rest(pid_t group, bool all) {
 }
 
 // The program's keeper; see process.h. All signals are blocked when it begins.
-[[noreturn]] void keep(char* const* argv, char* const* environment, int out, int error, pid_t parent) {
+[[noreturn]] void keep(char* const* argv, char* const* environment, int in, int out, int error, pid_t parent) {
     ::setpgid(0, 0);
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::prctl(PR_SET_PDEATHSIG, kill_signal);
     if (::getppid() != parent) ::_exit(127);
-    int null = ::open("/dev/null", O_RDONLY);
-    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(error, 2) < 0) ::_exit(127);
+    if (in < 0) in = ::open("/dev/null", O_RDONLY);
+    if (in < 0 || ::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(error, 2) < 0) ::_exit(127);
     ::close_range(3, ~0U, 0);
     ::signal(SIGCHLD, SIG_DFL);
     pid_t self = ::getpid(), program = ::_Fork();
     if (program < 0) ::_exit(126);
     if (program == 0) become(argv, environment, self);
     ::setpgid(program, program);  // also here: whoever is first
+    ::close(0);
     ::close(1);
     sigset_t awaited;
     ::sigemptyset(&awaited);
@@ -150,12 +154,12 @@ void end_the_rest(pid_t group, bool all) {
 }
 
 // With all signals blocked from the first moment, so that the keeper is not ended by what it is to hand on.
-pid_t fork_keeper(char* const* argv, char* const* environment, int out, int error) {
+pid_t fork_keeper(char* const* argv, char* const* environment, int in, int out, int error) {
     sigset_t all, before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t self = ::getpid(), child = ::fork();
-    if (child == 0) keep(argv, environment, out, error, self);
+    if (child == 0) keep(argv, environment, in, out, error, self);
     int code = errno;
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     errno = code;
@@ -193,10 +197,19 @@ int ms_until(Clock::time_point when) {
 
 }  // namespace
 
-Result<std::unique_ptr<Process>> Process::make() {
+Result<std::unique_ptr<Process>> Process::make(Input input) {
     UniqueFd stop(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!stop) return fail(errno, "make an eventfd: {}", errno_text(errno));
-    return std::unique_ptr<Process>(new Process(std::move(stop)));
+    int fds[2] = {-1, -1};
+    if (input == Input::told && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return fail(errno, "make a pair of sockets: {}", errno_text(errno));
+    return std::unique_ptr<Process>(new Process(std::move(stop), UniqueFd(fds[0]), UniqueFd(fds[1])));
+}
+
+void Process::tell(std::string line) {
+    line += '\n';
+    // That it has ended is no fault.
+    if (::send(told_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
+        log_warning("tell a program that runs: {}", errno_text(errno));
 }
 
 void Process::stop() {
@@ -211,8 +224,9 @@ Result<ProcessEnd> Process::run(const std::vector<std::string>& argv, const Envi
     std::vector<std::string> arguments = argv, environment = environment_with(more);
     std::vector<char*> argument_list = pointers(arguments), environment_list = pointers(environment);
     Pipe out = TRY(make_pipe()), error = TRY(make_pipe());
-    pid_t keeper = fork_keeper(argument_list.data(), environment_list.data(), out.write.get(), error.write.get());
+    pid_t keeper = fork_keeper(argument_list.data(), environment_list.data(), input_.get(), out.write.get(), error.write.get());
     if (keeper < 0) return fail(errno, "{}: start it: {}", argv[0], errno_text(errno));
+    input_.reset();
     out.write.reset();
     error.write.reset();
     UniqueFd gone(static_cast<int>(::syscall(SYS_pidfd_open, keeper, 0)));

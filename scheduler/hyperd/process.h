@@ -37,17 +37,23 @@ class Process {
     using Environment = std::vector<std::pair<std::string, std::string>>;
     using Line = std::function<void(std::string_view)>;
 
-    static Result<std::unique_ptr<Process>> make();
+    // What its standard input is: at its end, or the lines that tell() is given.
+    enum class Input { none, told };
+    static Result<std::unique_ptr<Process>> make(Input input = Input::none);
 
     // Runs argv[0], a path, without a shell; our environment and `more`. Every line of standard error goes to `line`. No time limit where that is 0. Called
     // once, by a thread that lives as long. Errors: what making the process gave.
     Result<ProcessEnd> run(const std::vector<std::string>& argv, const Environment& more, std::chrono::seconds limit, const Line& line);
     // From any thread, also before run(), which then starts nothing.
     void stop();
+    // A line for Input::told: from any thread, also before run(). It is not waited for: what does not fit beside what is unread is lost, which is logged.
+    void tell(std::string line);
 
   private:
-    explicit Process(UniqueFd stop) : stop_(std::move(stop)) {}
+    Process(UniqueFd stop, UniqueFd input, UniqueFd told) : stop_(std::move(stop)), input_(std::move(input)), told_(std::move(told)) {}
     const UniqueFd stop_;  // an eventfd
+    UniqueFd input_;       // its end of a socket, until it has begun; none for Input::none
+    const UniqueFd told_;  // ours
     std::atomic<bool> stop_asked_{false};
 };
 

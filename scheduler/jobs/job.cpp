@@ -31,4 +31,16 @@ uint64_t bandwidth_at(const std::vector<BandwidthRule>& rules, const std::string
     return 0;
 }
 
+std::optional<Instant> bandwidth_change(const std::vector<BandwidthRule>& rules, const std::string& timezone, Instant now) {
+    std::optional<Instant> first;
+    auto zone = TimeZone::find(timezone);
+    for (const BandwidthRule& rule : rules) {
+        if (rule.window.empty() || !zone) break;
+        auto windows = Windows::parse(std::span(&rule.window, 1), {}, *zone);
+        auto change = windows ? windows->next_change(now, std::chrono::days(1)) : std::nullopt;
+        if (change && (!first || *change < *first)) first = change;
+    }
+    return first;
+}
+
 }  // namespace hyper::scheduler

@@ -150,5 +150,7 @@ std::optional<Failure> find_failure(std::string_view name);
 
 // The rate that holds at that time; 0 for no limit. Windows that cannot be read were refused by the configuration.
 uint64_t bandwidth_at(const std::vector<BandwidthRule>& rules, const std::string& timezone, Instant now);
+// When another rule may hold; nothing if that is more than a day away.
+std::optional<Instant> bandwidth_change(const std::vector<BandwidthRule>& rules, const std::string& timezone, Instant now);
 
 }  // namespace hyper::scheduler

@@ -445,6 +445,20 @@ TEST(Decide, gives_room_by_priority_first) {
     EXPECT_EQ(other.cause, Cause::limit);
 }
 
+TEST(Decide, tells_a_run_of_its_rate_as_the_clock_goes_on) {
+    SmallWorld world("every = \"0 6 * * *\"\nlimits = {bandwidth = [{window = \"08:00-18:00\", rate = \"1MiB/s\"}, {rate = \"8MiB/s\"}]}\n[limits]\nbandwidth = [{window = \"12:00-13:00\", rate = \"512KiB/s\"}]\n");
+    world.step(day0 + hours(6));
+    auto rate_at = [&](Instant now) { return world.decide_at(now).bandwidth_bytes_per_second; };
+    Decision early = world.decide_at(day0 + hours(7));
+    ASSERT_EQ(early.action, Action::go_on);
+    EXPECT_EQ(early.bandwidth_bytes_per_second, 8u << 20);
+    EXPECT_EQ(early.at, day0 + hours(8)) << "decided anew when the rate changes";
+    EXPECT_EQ(rate_at(day0 + hours(8)), 1u << 20);
+    EXPECT_EQ(world.decide_at(day0 + hours(8)).at, day0 + hours(12));
+    EXPECT_EQ(rate_at(day0 + hours(12)), 512u << 10);
+    EXPECT_EQ(rate_at(day0 + hours(18)), 8u << 20);
+}
+
 TEST(Decide, spreads_jobs_with_one_forecast_over_what_fits) {
     SmallWorld world = two_jobs("runs = 1", "rpo = \"30h\"\n" + no_retry + de, "rpo = \"30h\"\n" + no_retry + de);
     for (const char* job : {"a", "b"}) {

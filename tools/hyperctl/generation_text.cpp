@@ -15,6 +15,7 @@ Json json_of(const Generation& generation) {
               {"pinned", generation.pinned}};
     for (const Companion& one : generation.companions) json["companions"].push_back(json_of(one));
     if (!generation.draft_id.empty()) json["draft"] = generation.draft_id;
+    if (!generation.run.empty()) json["run"] = generation.run;
     return json;
 }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <future>
+#include <optional>
 
 #include "convert/remote/remote.h"
 #include "tools/hyperctl/data_walk.h"
+#include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/operand.h"
+#include "tools/hyperctl/rates.h"
 #include "tools/hyperctl/size.h"
 #include "tools/hyperctl/sync_run.h"
 #include "tools/hyperctl/table.h"
@@ -20,7 +24,7 @@ namespace {
 
 struct SyncCommand {
     OperandOptions operands;
-    std::string source, volume, limit_rate;
+    std::string source, volume, limit_rate, run;
     bool create = false, full = false, trust = false, progress = false, json = false, all_disks = false;
     unsigned threads = reader_threads(), retries = ReadLimits().retries_max;
     uint64_t limit_requests = 0;
@@ -50,8 +54,21 @@ Result<SyncOptions> sync_options(const SyncCommand& options) {
     how.threads = options.threads;
     how.limits.retries_max = options.retries;
     how.limits.reads_per_second_max = options.limit_requests;
-    if (!options.limit_rate.empty()) how.limits.bytes_per_second_max = TRY(parse_size(options.limit_rate));
+    how.run = options.run;
+    if (options.limit_rate == "-")
+        how.limits.bytes_per_second_now = TRY(read_rates(STDIN_FILENO));
+    else if (!options.limit_rate.empty())
+        how.limits.bytes_per_second_max = TRY(parse_size(options.limit_rate));
     return how;
+}
+
+// That of an earlier sync for the same run, whose end its caller may not have seen.
+Result<std::optional<Generation>> made_before(Engine& engine, const SyncCommand& options, const VolumeOperand& target) {
+    if (options.run.empty() || !is_volume(target.folder)) return std::nullopt;
+    auto volume = TRY(target.open(engine));
+    for (const Generation& one : TRY(volume->generations()))
+        if (one.run == options.run) return one;
+    return std::nullopt;
 }
 
 RemoteWish tracking() {
@@ -63,6 +80,13 @@ RemoteWish tracking() {
 Result<int> sync(Engine& engine, SyncCommand& options) {
     auto how = TRY(sync_options(options));
     auto target = TRY(options.operands.root().operand(options.volume));
+    if (auto made = TRY(made_before(engine, options, target))) {
+        if (options.json)
+            print_json(json_of(*made));
+        else
+            fmt::print("generation {} was made for this run already\n", number_and_time(*made));
+        return exit_ok;
+    }
     if (is_remote(options.source)) {
         RemoteWish wish = tracking();
         wish.since = TRY(newest_change_id(engine, target));
@@ -131,10 +155,12 @@ void add_sync(CLI::App& app, Command& chosen) {
     command->add_flag("--full", options->full, "compare everything, whatever the source knows of its changes");
     command->add_flag("--trust", options->trust, "believe the source again, after it was found wrong about its changes");
     command->add_option("--threads", options->threads, "how many read, hash and pack")->type_name("N")->check(CLI::Range(1u, 64u));
-    command->add_option("--limit-rate", options->limit_rate, "read at most so many bytes a second: 50M")->type_name("BYTES");
+    command->add_option("--limit-rate", options->limit_rate, "read at most so many bytes a second: 50M; -: as many as the newest line of standard input says")
+        ->type_name("BYTES");
     command->add_option("--limit-requests", options->limit_requests, "read at most so many times a second")->type_name("N");
     command->add_option("--retries", options->retries, "tries of a read after the first (5)")->type_name("N")->check(CLI::Range(0u, 100u));
-    command->add_flag("--all-disks", options->all_disks, "SOURCE is a machine: all its disks at one moment, into VOLUME/DISK.volume each");
+    auto* run = command->add_option("--run", options->run, "what this sync is for: where the volume has a generation that was made for it, that one is told")->type_name("KEY");
+    command->add_flag("--all-disks", options->all_disks, "SOURCE is a machine: all its disks at one moment, into VOLUME/DISK.volume each")->excludes(run);
     command->add_flag("-p,--progress", options->progress, "show progress; with --json as lines of JSON");
     command->add_flag("--json", options->json, "print JSON about what was done, or why it was not");
     command->callback([options, &chosen] {
