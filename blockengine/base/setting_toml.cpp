@@ -15,6 +15,7 @@ constexpr void assert_toml(bool holds) {
 }  // namespace hyper
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
+#define TOML_MAX_NESTED_VALUES 16
 #define TOML_ASSERT(...) ::hyper::assert_toml(static_cast<bool>(__VA_ARGS__))
 #include <toml++/toml.h>
 #pragma pop_macro("NDEBUG")
@@ -22,7 +23,17 @@ constexpr void assert_toml(bool holds) {
 namespace hyper {
 namespace {
 
-// toml++ bounds how deep values are nested, so recursion is bounded.
+// toml++ recurses, and so do we. It bounds how deep values are nested, but not how many names a dotted key has; that is at most a line's dots.
+constexpr size_t dots_a_line_max = 250;
+bool has_too_many_dots(std::string_view text) {
+    size_t dots = 0;
+    for (char c : text) {
+        dots = c == '\n' ? 0 : dots + (c == '.');
+        if (dots > dots_a_line_max) return true;
+    }
+    return false;
+}
+
 Setting setting_of(const toml::node& node, std::string path, const std::shared_ptr<const std::string>& file) {
     Setting made;
     made.file = file;
@@ -60,6 +71,7 @@ Setting setting_of(const toml::node& node, std::string path, const std::shared_p
 }  // namespace
 
 Result<Setting> parse_toml(std::string_view text, const std::string& name) {
+    if (has_too_many_dots(text)) return fail(EINVAL, "{}: a line has more than {} dots; break it", name, dots_a_line_max);
     try {
         return setting_of(toml::parse(text, name), "", std::make_shared<const std::string>(name));
     } catch (const toml::parse_error& error) {

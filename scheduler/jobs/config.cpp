@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/jobs/config.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <set>
+#include <map>
 
 #include "scheduler/jobs/policy_keys.h"
 
@@ -110,36 +111,49 @@ Result<Job> read_job(const Setting& setting, const std::string& name, const Conf
     return job;
 }
 
-// The jobs that a circle of `after` goes through, beginning and ending with `name`; empty if there is none.
-std::vector<std::string> circle(const Config& config, const std::string& name) {
-    std::vector<std::string> path;
-    std::set<std::string> seen;
-    std::function<bool(const std::string&)> walk = [&](const std::string& at) {
-        path.push_back(at);
-        if (path.size() > 1 && at == name) return true;
-        if (seen.insert(at).second)
-            if (auto job = config.jobs.find(at); job != config.jobs.end())
-                for (const After& after : job->second.rules.after)
-                    if (walk(after.job)) return true;
-        path.pop_back();
-        return false;
-    };
-    walk(name);
-    return path;
+// The jobs that a circle of `after` goes through, beginning and ending with the same one; empty if there is none. All that `after` names is there.
+std::vector<std::string> circle(const Config& config) {
+    std::map<std::string, size_t> waits_for;
+    std::map<std::string, std::vector<std::string>> waiting;
+    std::vector<std::string> free;
+    for (const auto& [name, job] : config.jobs) {
+        waits_for[name] = job.rules.after.size();
+        if (job.rules.after.empty()) free.push_back(name);
+        for (const After& after : job.rules.after) waiting[after.job].push_back(name);
+    }
+    while (!free.empty()) {
+        std::string name = std::move(free.back());
+        free.pop_back();
+        waits_for.erase(name);
+        for (const std::string& other : waiting[name])
+            if (--waits_for[other] == 0) free.push_back(other);
+    }
+    if (waits_for.empty()) return {};
+    // Each that is left waits for one that is left: whoever is followed comes round.
+    std::vector<std::string> path{waits_for.begin()->first};
+    for (;;) {
+        const auto& after = config.jobs.at(path.back()).rules.after;
+        auto next = std::ranges::find_if(after, [&](const After& one) { return waits_for.contains(one.job); });
+        auto before = std::ranges::find(path, next->job);
+        bool round = before != path.end();
+        if (round) path.erase(path.begin(), before);
+        path.push_back(next->job);
+        if (round) return path;
+    }
 }
 
-// Empty if all is well.
-std::string wrong_dependency(const Config& config, const Job& job) {
+// All that it comes after is there.
+Result<void> check_dependencies(const Config& config, const Job& job) {
     for (const After& after : job.rules.after)
         if (!config.jobs.contains(after.job)) {
             std::vector<std::string_view> known;
             for (const auto& entry : config.jobs) known.push_back(entry.first);
-            return fmt::format("there is no job \"{}\" to come after; did you mean {}?", after.job, nearest(after.job, known));
+            return fail(EINVAL, "there is no job \"{}\" to come after; did you mean {}?", after.job, nearest(after.job, known));
         }
-    auto path = circle(config, job.name);
-    if (!path.empty()) return fmt::format("jobs come after one another in a circle: {}", fmt::join(path, " after "));
-    return "";
+    return {};
 }
+
+std::string circle_text(const std::vector<std::string>& path) { return fmt::format("jobs come after one another in a circle: {}", fmt::join(path, " after ")); }
 
 Result<std::string> read_text(const std::string& path) {
     FILE* file = std::fopen(path.c_str(), "re");
@@ -170,10 +184,10 @@ Result<Config> parse_config(std::string_view toml, const std::string& name) {
             config.jobs.emplace(entry.first, TRY(read_job(entry.second, entry.first, config)));
             for (std::string& said : warnings_of(entry.second, config.jobs.at(entry.first).rules)) config.warnings.push_back(std::move(said));
         }
-    for (const auto& entry : config.jobs) {
-        std::string message = wrong_dependency(config, entry.second);
-        if (!message.empty()) return raw.jobs->find(entry.first)->wrong(fmt::format("jobs.{}.after: {}", entry.first, message));
-    }
+    auto wrong_after = [&](const std::string& job, const std::string& message) { return raw.jobs->find(job)->wrong(fmt::format("jobs.{}.after: {}", job, message)); };
+    for (const auto& entry : config.jobs)
+        if (auto good = check_dependencies(config, entry.second); !good) return wrong_after(entry.first, good.error().message);
+    if (auto path = circle(config); !path.empty()) return wrong_after(path.front(), circle_text(path));
     // Policies that no job has are to be right, too.
     if (const Setting* policies = top.find("policies"))
         for (const auto& entry : policies->table) {
@@ -200,8 +214,10 @@ Result<Job> parse_job_json(std::string_view json, const std::string& name, const
 Result<void> add_job(Config& config, Job job) {
     std::string name = job.name;
     if (!config.jobs.emplace(name, std::move(job)).second) return fail(EEXIST, "job {}: there is one of that name", name);
-    std::string message = wrong_dependency(config, config.jobs.at(name));
-    if (message.empty()) return {};
+    auto good = check_dependencies(config, config.jobs.at(name));
+    auto path = good ? circle(config) : std::vector<std::string>();
+    if (good && path.empty()) return {};
+    std::string message = good ? circle_text(path) : good.error().message;
     config.jobs.erase(name);
     return fail(EINVAL, "job {}: after: {}", name, message);
 }

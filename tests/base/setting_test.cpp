@@ -6,6 +6,13 @@
 namespace hyper {
 namespace {
 
+TEST(Setting, bounds_how_deep_it_goes) {
+    std::string names;
+    for (int i = 0; i < 300'000; i++) names += "a.";
+    EXPECT_FALSE(parse_toml(names + "a = 1", "f.toml"));
+    EXPECT_FALSE(parse_toml("a = " + std::string(300'000, '[') + std::string(300'000, ']'), "f.toml"));
+}
+
 TEST(Setting, knows_lines_and_paths_of_toml) {
     auto top = parse_toml("a = 1\n[b.c]\nd = [\"x\", true]\n", "f.toml");
     ASSERT_TRUE(top) << top.error().message;

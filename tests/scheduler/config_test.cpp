@@ -78,6 +78,17 @@ TEST(Config, refuses_circles_and_unknown_jobs_to_come_after) {
     EXPECT_EQ(error_of(a), "hyper.toml:1: jobs.a.after: there is no job \"b\" to come after; did you mean a?");
 }
 
+// In no more time than there are jobs, and without a call for each.
+TEST(Config, takes_a_long_chain_of_jobs_and_finds_its_circle) {
+    std::string chain;
+    constexpr int jobs = 20'000;
+    for (int i = 1; i < jobs; i++) chain += fmt::format("jobs.j{}={{source=\"s\",volume=\"v\",after=[{{job=\"j{}\"}}]}}\n", i, i + 1);
+    std::string last = fmt::format("[jobs.j{}]\nsource = \"s\"\nvolume = \"v\"\n", jobs);
+    EXPECT_TRUE(parse_config(chain + last, "chain.toml"));
+    std::string error = error_of(chain + last + "after = [{job = \"j19999\"}]\n");
+    EXPECT_NE(error.find("jobs come after one another in a circle: j19999 after j20000 after j19999"), error.npos) << error.substr(0, 300);
+}
+
 TEST(Config, takes_the_twelve_first_zones_and_says_which_are_called_otherwise) {
     for (const char* zone : {"US-CAL-CISO", "US-NW-PACW", "US-MISO", "DE", "GB", "SE", "SG", "JP-TK", "AUS-NSW", "IN-NO", "CN-BJ", "CN-SH"})
         good(std::string(one_job) + "rpo = \"1d\"\ncarbon = {source_zone = \"" + zone + "\"}\n");
