@@ -108,6 +108,10 @@ class Decider {
         open.left = std::max(size.length - ran, std::max(Seconds(1), size.length / 20));
         open.guard = std::max(size.length_p95 - ran, open.left) - open.left;
         open.decision.bandwidth_bytes_per_second = rate;
+        auto restore = job.rules.rto ? estimate_restore(measures) : std::nullopt;
+        if (restore && restore->length > *job.rules.rto)
+            open.decision.notes.push_back(fmt::format("to restore all {:.1f} GB takes {} at the rate of its syncs, longer than the rto of {}", double(restore->bytes) / 1e9,
+                                                      duration_text(restore->length), duration_text(*job.rules.rto)));
     }
 
     uint64_t rate_of(const Job& job) const {

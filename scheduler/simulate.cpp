@@ -252,7 +252,7 @@ class Simulation {
         measure.moved_bytes = measure.changed_bytes = bytes_of(serving);
         auto& list = measures_[job.source];
         list.push_back(measure);
-        if (list.size() > measures_used) list.erase(list.begin());
+        drop_unused(list);
     }
 
     static uint64_t bytes_of(const Serving& serving) { return static_cast<uint64_t>(double(serving.length.count()) * bytes_per_second); }

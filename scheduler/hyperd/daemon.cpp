@@ -173,7 +173,7 @@ Result<void> Daemon::commit(Change& change) {
     for (const SyncMeasure& measure : change.measures) {
         auto& of_source = measures_[measure.source];
         of_source.push_back(measure);
-        if (of_source.size() > measures_used) of_source.erase(of_source.begin());
+        drop_unused(of_source);
     }
     if (change.events.empty()) return {};
     ++generation_;

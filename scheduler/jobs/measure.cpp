@@ -27,6 +27,11 @@ double high(const std::vector<double>& values) {
 
 constexpr double bytes_max = 1e18;
 
+Seconds length_of(double seconds) {
+    constexpr double seconds_max = 3650.0 * 86400;
+    return Seconds(static_cast<int64_t>(std::clamp(std::ceil(seconds), 1.0, seconds_max)));
+}
+
 }  // namespace
 
 SyncSize estimate_sync(std::span<const SyncMeasure> measures, Seconds since, uint64_t bytes_per_second_max) {
@@ -61,11 +66,30 @@ SyncSize estimate_sync(std::span<const SyncMeasure> measures, Seconds since, uin
         seconds = std::max(seconds, bytes / double(bytes_per_second_max));
         seconds_p95 = std::max(seconds_p95, bytes_p95 / double(bytes_per_second_max));
     }
-    constexpr double seconds_max = 3650.0 * 86400;
     size.bytes = static_cast<uint64_t>(bytes), size.bytes_p95 = static_cast<uint64_t>(bytes_p95);
-    size.length = Seconds(static_cast<int64_t>(std::clamp(std::ceil(seconds), 1.0, seconds_max)));
-    size.length_p95 = std::max(size.length, Seconds(static_cast<int64_t>(std::clamp(std::ceil(seconds_p95), 1.0, seconds_max))));
+    size.length = length_of(seconds);
+    size.length_p95 = std::max(size.length, length_of(seconds_p95));
     return size;
+}
+
+std::optional<RestoreSize> estimate_restore(std::span<const SyncMeasure> measures) {
+    uint64_t bytes = 0;
+    std::vector<double> speed;  // seconds a byte
+    for (const SyncMeasure& measure : measures) {
+        if (measure.moved_bytes == 0) continue;
+        if (measure.since.count() == 0) bytes = std::max(bytes, measure.moved_bytes);
+        speed.push_back(measure.seconds / double(measure.moved_bytes));
+    }
+    if (bytes == 0) return std::nullopt;
+    return RestoreSize{bytes, length_of(quantile(speed, 0.5) * double(bytes))};
+}
+
+void drop_unused(std::vector<SyncMeasure>& measures) {
+    if (measures.size() <= measures_used) return;
+    auto old = measures.end() - measures_used;
+    auto first = std::find_if(measures.rbegin(), measures.rend(), [](const SyncMeasure& measure) { return measure.since.count() == 0; });
+    if (first != measures.rend() && first.base() <= old) std::iter_swap(--old, first.base() - 1);
+    measures.erase(measures.begin(), old);
 }
 
 }  // namespace hyper::scheduler

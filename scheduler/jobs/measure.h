@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "blockengine/base/instant.h"
 
@@ -32,5 +34,15 @@ struct SyncSize {
 SyncSize estimate_sync(std::span<const SyncMeasure> measures, Seconds since, uint64_t bytes_per_second_max);
 
 inline constexpr size_t measures_used = 30;
+
+// Of all that the disk holds: as much as the largest first sync that is known moved, at the median rate of all syncs. Nothing where no first one is known.
+struct RestoreSize {
+    uint64_t bytes = 0;
+    Seconds length{};
+};
+std::optional<RestoreSize> estimate_restore(std::span<const SyncMeasure> measures);
+
+// Drops what no estimate uses: all but the newest `measures_used` and the newest first sync.
+void drop_unused(std::vector<SyncMeasure>& measures);
 
 }  // namespace hyper::scheduler

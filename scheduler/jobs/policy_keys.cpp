@@ -230,7 +230,7 @@ const Keys<Policy>& policy_keys() {
     static const Keys<Policy> keys =
         Keys<Policy>()
             .key("rpo", &Policy::rpo, optional(positive_duration()), "Recovery point objective: the newest good generation is never older. Wins over everything else here but pauses and `after`")
-            .key("rto", &Policy::rto, optional(positive_duration()), "Recovery time objective; chooses no time of a run")
+            .key("rto", &Policy::rto, optional(positive_duration()), "Recovery time objective; chooses no time of a run, but a plan notes where all of the disk takes longer, at the rate of its syncs")
             .key("timezone", &Policy::timezone, parsed<std::string>(".", parse_time_zone), "IANA name, of every and windows; UTC if left out")
             .key("every", &Policy::every, schedule(), "When it is due: \"OnCalendar=Mon..Fri 01:00\", cron's \"0 1 * * *\", or {between = \"18h..24h\"}")
             .group("windows", window_keys(), "When it may run")

@@ -219,7 +219,7 @@ Result<std::map<std::string, std::vector<SyncMeasure>>> Store::measures() {
     std::map<std::string, std::vector<SyncMeasure>> measures;
     TRY(parts_->database->query(
         "SELECT source, at, since, changed_bytes, moved_bytes, seconds FROM (SELECT *, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS age"
-        " FROM measure) WHERE age <= ? ORDER BY id",
+        " FROM measure) WHERE age <= ? OR id IN (SELECT max(id) FROM measure WHERE since = 0 GROUP BY source) ORDER BY id",
         SqliteValues().add(int64_t{measures_used}), [&](const SqliteRow& row) {
             SyncMeasure measure{row.text(0), instant_of(row.integer(1)), Seconds(row.integer(2)), uint64_t(row.integer(3)), uint64_t(row.integer(4)), row.real(5)};
             measures[measure.source].push_back(measure);
@@ -295,7 +295,8 @@ Result<void> Store::prune(Instant before) {
     TRY(database.run("DELETE FROM outbox WHERE event IN (SELECT id FROM event WHERE at < ?)", at));
     TRY(database.run("DELETE FROM event WHERE at < ?", at));
     return database.run("DELETE FROM measure WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS age"
-                        " FROM measure) WHERE age > ?)", SqliteValues().add(int64_t{measures_used}));
+                        " FROM measure) WHERE age > ?) AND id NOT IN (SELECT max(id) FROM measure WHERE since = 0 GROUP BY source)",
+                        SqliteValues().add(int64_t{measures_used}));
 }
 
 }  // namespace hyper::scheduler

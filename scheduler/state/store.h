@@ -57,7 +57,7 @@ class Store {
 
     Result<std::vector<StoredJob>> jobs();
     Result<std::map<std::string, JobState>> states();
-    // By source, the newest `measures_used` of each, oldest first.
+    // By source, as drop_unused() leaves them, oldest first.
     Result<std::map<std::string, std::vector<SyncMeasure>>> measures();
     // Of the month of that time.
     Result<MonthUse> used(Instant now);

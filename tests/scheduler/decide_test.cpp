@@ -445,6 +445,17 @@ TEST(Decide, gives_room_by_priority_first) {
     EXPECT_EQ(other.cause, Cause::limit);
 }
 
+TEST(Decide, notes_a_restore_that_takes_longer_than_its_objective) {
+    auto notes = [](const std::string& rto) {
+        SmallWorld world("every = \"0 6 * * *\"\nrto = \"" + rto + "\"\n");
+        // A day's 86 GB take an hour.
+        world.measures["/a/db"].push_back({"/a/db", day0, Seconds(0), 0, 864'000'000'000, 36000});
+        return world.decide_at(day0 + hours(7)).notes;
+    };
+    EXPECT_EQ(notes("10h"), std::vector<std::string>());
+    EXPECT_EQ(notes("9h"), std::vector<std::string>{"to restore all 864.0 GB takes 10h at the rate of its syncs, longer than the rto of 9h"});
+}
+
 TEST(Decide, tells_a_run_of_its_rate_as_the_clock_goes_on) {
     SmallWorld world("every = \"0 6 * * *\"\nlimits = {bandwidth = [{window = \"08:00-18:00\", rate = \"1MiB/s\"}, {rate = \"8MiB/s\"}]}\n[limits]\nbandwidth = [{window = \"12:00-13:00\", rate = \"512KiB/s\"}]\n");
     world.step(day0 + hours(6));

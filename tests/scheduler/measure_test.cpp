@@ -37,6 +37,21 @@ TEST(Measure, takes_the_spread_of_what_was_measured) {
     EXPECT_GE(size.length_p95, Seconds(290));
 }
 
+TEST(Measure, tells_a_restore_by_the_first_sync) {
+    EXPECT_FALSE(estimate_restore(measures(30))) << "how much there is on the disk is not known";
+    auto known = measures(1, 8'640'000'000, 5000);
+    known[0].since = Seconds(0);
+    for (int i = 0; i < 100; i++) {
+        known.push_back(measures(1)[0]);
+        drop_unused(known);
+    }
+    EXPECT_EQ(known.size(), measures_used + 1) << "the first one is kept";
+    auto restore = estimate_restore(known);
+    ASSERT_TRUE(restore);
+    EXPECT_EQ(restore->bytes, 8'640'000'000u);
+    EXPECT_EQ(restore->length, Seconds(10000)) << "at the rate of most";
+}
+
 TEST(Measure, is_a_guess_where_nothing_was_measured) {
     EXPECT_FALSE(estimate_sync({}, day, 0).measured);
     EXPECT_FALSE(estimate_sync(measures(3), Seconds(0), 0).measured) << "later syncs tell nothing of the first one";

@@ -133,6 +133,18 @@ TEST_F(StoreTest, remembers_the_newest_measurements_of_each_disk) {
     EXPECT_EQ(known["b"].size(), 1u);
 }
 
+TEST_F(StoreTest, remembers_the_newest_first_sync_of_each_disk) {
+    Store store = open();
+    Change change;
+    for (size_t i = 0; i < 2; i++) change.measures.push_back({"a", now, Seconds(0), 0, 100 + i, 0});
+    for (size_t i = 0; i < measures_used; i++) change.measures.push_back({"a", now, Seconds(1), i, 0, 0});
+    ASSERT_TRUE(store.commit(change));
+    ASSERT_TRUE(store.prune(now));
+    auto known = *store.measures();
+    ASSERT_EQ(known["a"].size(), measures_used + 1);
+    EXPECT_EQ(known["a"].front().moved_bytes, 101u);
+}
+
 TEST_F(StoreTest, removes_a_job_with_its_state_and_keeps_its_ledger) {
     Store store = open();
     Change change;
