@@ -6,6 +6,11 @@
 namespace hyper {
 namespace {
 
+TEST(Setting, takes_no_key_of_other_letters) {
+    EXPECT_FALSE(parse_toml("a\uFE7F = 1", "f.toml"));
+    EXPECT_FALSE(parse_toml("\uFE7F = 1", "f.toml"));
+}
+
 TEST(Setting, bounds_how_deep_it_goes) {
     std::string names;
     for (int i = 0; i < 300'000; i++) names += "a.";
