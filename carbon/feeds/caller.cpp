@@ -47,6 +47,11 @@ FeedProblem problem_of(int status) {
 
 }  // namespace
 
+bool keeps_secrets(std::string_view url) {
+    if (is_here(url)) return true;
+    return url.starts_with("https://") && url.find('@') == url.npos;
+}
+
 std::optional<Seconds> retry_after(std::string_view header, Instant now) {
     if (header.empty() || header.size() > 64) return std::nullopt;
     int64_t seconds = 0;
@@ -75,8 +80,7 @@ FeedFailure failure_of_answer(const HttpAnswer& answer, const std::vector<std::s
 }
 
 FeedResult<std::string> Caller::get(const std::string& path, const HttpHeaders& headers, const std::string& basic, Instant now) {
-    if (!url_.starts_with("https://") && !is_here(url_))
-        return tl::unexpected<FeedFailure>({FeedProblem::misconfigured, fmt::format("url \"{}\": has to begin with https://", url_)});
+    if (!keeps_secrets(url_)) return tl::unexpected<FeedFailure>({FeedProblem::misconfigured, "its URL has to begin with https://, without a password in it"});
     auto free_at = limit_->take(now);
     if (!free_at) return misconfigured(free_at.error());
     if (*free_at > now)

@@ -44,6 +44,9 @@ class Caller {
     std::chrono::milliseconds call_max_;
 };
 
+// Whether what is sent there is seen by nobody else, and the URL itself holds no password: https://, or http:// to this machine.
+bool keeps_secrets(std::string_view url);
+
 // What an answer that is not the wanted one means. `secrets` are what must not be in a message, whatever the server says.
 FeedFailure failure_of_answer(const HttpAnswer& answer, const std::vector<std::string>& secrets, Instant now);
 

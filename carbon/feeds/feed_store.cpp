@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "blockengine/base/log.h"
@@ -19,15 +20,25 @@ constexpr int64_t seconds_max = 7'258'118'400;
 
 std::byte kind_byte(SignalKind kind) { return static_cast<std::byte>(kind == SignalKind::average ? 1 : 2); }
 
-bool is_name(const std::string& name) {
+constexpr Seconds prune_every = std::chrono::days(5);
+
+// How many of the first records are older than is kept, as seen from the last.
+size_t old_ones(const std::vector<FileRecord>& records) {
+    Seconds age{};
+    for (size_t i = records.size(); i-- > 1;) {
+        Seconds gap = records[i].received_at - records[i - 1].received_at;
+        if (gap > Seconds(0) && gap <= AnswerFile::kept_for) age += gap;
+        if (age > AnswerFile::kept_for) return i;
+    }
+    return 0;
+}
+
+}  // namespace
+
+bool is_store_name(const std::string& name) {
     return !name.empty() && name.size() <= 64 &&
            name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == name.npos;
 }
-
-// How much older than kept_for the first record may become before the file is written anew.
-constexpr Seconds prune_every = std::chrono::days(5);
-
-}  // namespace
 
 Bytes encode_answer(const StoredAnswer& answer, SignalKind kind) {
     const StepSeries& series = answer.steps.series;
@@ -75,7 +86,8 @@ Result<AnswerFile> AnswerFile::open(const std::string& path, SignalKind kind) {
     AnswerFile file(TRY(RecordFile::open(path)), kind);
     if (file.file_.damaged_bytes() > 0) log_warning("{}: {} bytes are no whole record and are left out", path, file.file_.damaged_bytes());
     std::vector<FileRecord> records = file.file_.take_records();
-    if (!records.empty()) TRY(file.keep_since(records, records.back().received_at - kept_for));
+    TRY(file.leave_out(records, old_ones(records)));
+    if (!records.empty()) file.looked_at_ = records.back().received_at;
     for (const FileRecord& record : records) {
         auto answer = decode_answer(record, kind);
         if (answer) file.answers_.push_back(std::move(*answer));
@@ -84,28 +96,27 @@ Result<AnswerFile> AnswerFile::open(const std::string& path, SignalKind kind) {
     return file;
 }
 
-Result<void> AnswerFile::keep_since(std::vector<FileRecord>& records, Instant since) {
-    if (std::erase_if(records, [&](const FileRecord& record) { return record.received_at < since; }) > 0) TRY(file_.replace(records));
-    oldest_ = records.empty() ? Instant::max() : records.front().received_at;
-    return {};
+Result<void> AnswerFile::leave_out(std::vector<FileRecord>& records, size_t count) {
+    if (count == 0) return {};
+    records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(count));
+    return file_.replace(records);
 }
 
 Result<void> AnswerFile::add(const std::vector<StoredAnswer>& answers) {
     if (answers.empty()) return {};
     std::vector<FileRecord> fresh;
     for (const StoredAnswer& answer : answers) fresh.push_back({answer.received_at, encode_answer(answer, kind_)});
+    auto added = file_.append(fresh);
+    bool full = !added && added.error().code == EFBIG;
+    // Either way: the clock may have been put right.
     Instant now = answers.back().received_at;
-    bool old = oldest_ < now - kept_for - prune_every;
-    auto added = old ? Result<void>() : file_.append(fresh);
-    if (old || (!added && added.error().code == EFBIG)) {
-        RecordFile written = TRY(RecordFile::open(file_.path()));
-        std::vector<FileRecord> records = written.take_records();
-        Instant half = records.empty() ? now : records[records.size() / 2].received_at;
-        TRY(keep_since(records, old ? now - kept_for : half));
-        added = file_.append(fresh);
-    }
-    if (added) oldest_ = std::min(oldest_, fresh.front().received_at);
-    return added;
+    bool look = now - looked_at_ >= prune_every || looked_at_ - now >= prune_every;
+    if (!full && (!added || !look)) return added;
+    looked_at_ = now;
+    RecordFile written = TRY(RecordFile::open(file_.path()));
+    std::vector<FileRecord> records = written.take_records();
+    TRY(leave_out(records, std::max(old_ones(records), full ? records.size() / 2 : 0)));
+    return full ? file_.append(fresh) : added;
 }
 
 Result<std::unique_ptr<FeedStore>> FeedStore::open(const std::string& folder) {
@@ -117,7 +128,7 @@ Result<std::unique_ptr<FeedStore>> FeedStore::open(const std::string& folder) {
 }
 
 Result<AnswerFile> FeedStore::open_answers(const std::string& feed, const std::string& zone, SignalKind kind) const {
-    if (!is_name(feed) || !is_name(zone)) return fail(EINVAL, "feed \"{}\", zone \"{}\": are no names", feed.substr(0, 64), zone.substr(0, 64));
+    if (!is_store_name(feed) || !is_store_name(zone)) return fail(EINVAL, "feed \"{}\", zone \"{}\": are no names", feed.substr(0, 64), zone.substr(0, 64));
     return AnswerFile::open(folder_ + "/" + feed + "-" + zone + ".answers", kind);
 }
 

@@ -31,7 +31,8 @@ Result<StoredAnswer> decode_answer(const FileRecord& record, SignalKind kind);
 class AnswerFile {
   public:
     // What was received so long before the newest is removed, when it is opened and every few days. The correction looks back 30 days, and
-    // the profile and the rank look at the last month.
+    // the profile and the rank look at the last month. A gap that is longer does not count as time: either nothing was received, or a clock was
+    // wrong, and then one record of the far future would age all of the others.
     static constexpr Seconds kept_for = std::chrono::days(45);
 
     // Records that hold no answer of that kind are left out. See FeedStore.
@@ -44,14 +45,17 @@ class AnswerFile {
 
   private:
     AnswerFile(RecordFile file, SignalKind kind) : file_(std::move(file)), kind_(kind) {}
-    // Of `records` those that were received since then, on the disk if any is left out.
-    Result<void> keep_since(std::vector<FileRecord>& records, Instant since);
+    // Leaves out the first `count` of `records`, on the disk too.
+    Result<void> leave_out(std::vector<FileRecord>& records, size_t count);
 
     RecordFile file_;
     SignalKind kind_;
     std::vector<StoredAnswer> answers_;
-    Instant oldest_ = Instant::max();  // when the first record was received
+    Instant looked_at_{};  // when it was last looked for old records
 };
+
+// Of letters, digits, '-' and '_', 64 at most.
+bool is_store_name(const std::string& name);
 
 // Thread-safe.
 class FeedStore {
@@ -59,10 +63,9 @@ class FeedStore {
     // Makes the folder where it is not there. EBUSY where another process has it.
     static Result<std::unique_ptr<FeedStore>> open(const std::string& folder);
 
-    // `feed` and `zone` are names of letters, digits, '-' and '_'; EINVAL for others.
+    // EINVAL where `feed` or `zone` is no is_store_name().
     Result<AnswerFile> open_answers(const std::string& feed, const std::string& zone, SignalKind kind) const;
-    // Where the calls of a feed's account are counted (call_limit.h).
-    std::string calls_file(const std::string& feed) const { return folder_ + "/" + feed + ".calls"; }
+    const std::string& folder() const { return folder_; }
 
   private:
     FeedStore(std::string folder, UniqueFd lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}

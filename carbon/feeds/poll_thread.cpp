@@ -27,16 +27,27 @@ PollThreads::~PollThreads() {
     for (std::thread& thread : threads_) thread.join();
 }
 
+void PollThreads::wake() {
+    {
+        std::lock_guard lock(mutex_);
+        wakes_++;
+    }
+    woken_.notify_all();
+}
+
 void PollThreads::start(std::function<Instant(Instant)> poll) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     threads_.emplace_back([this, poll = std::move(poll)] {
+        std::unique_lock lock(mutex_);
         while (!stop_.told()) {
+            uint64_t seen = wakes_;
+            lock.unlock();
             Instant next = poll(clock_());
             Seconds left = std::min(sleep_max, std::max(Seconds(1), next - std::min(next, clock_())));
-            std::unique_lock lock(mutex_);
-            woken_.wait_for(lock, left, [this] { return stop_.told(); });
+            lock.lock();
+            woken_.wait_for(lock, left, [&] { return stop_.told() || wakes_ != seen; });
         }
     });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -20,6 +20,8 @@ class Stop {
   public:
     bool told() const { return told_; }
     void tell() { told_ = true; }
+    // For polling that begins again.
+    void forget() { told_ = false; }
 
   private:
     std::atomic<bool> told_ = false;
@@ -33,7 +35,8 @@ class PollThreads {
   public:
     using Clock = std::function<Instant()>;
 
-    PollThreads(Clock clock, Stop& stop) : clock_(std::move(clock)), stop_(stop) {}
+    // `news` is called by the threads when something new is known (Signals::poll()).
+    PollThreads(Clock clock, Stop& stop, std::function<void()> news = {}) : clock_(std::move(clock)), stop_(stop), news_(std::move(news)) {}
     ~PollThreads();
 
     // `signals` outlives this.
@@ -41,10 +44,14 @@ class PollThreads {
     void add(Signals<kind>& signals) {
         for (size_t feed = 0; feed < signals.feed_count(); feed++)
             start([&signals, feed, this](Instant now) {
-                signals.poll(feed, now, [this] { return stop_.told(); });
+                bool news = signals.poll(feed, now, [this] { return stop_.told(); });
+                if (news && news_) news_();
                 return signals.next_poll(feed);
             });
     }
+
+    // There may be more to ask, as for a zone that was added.
+    void wake();
 
   private:
     // `poll` is called with the time and tells when it is to be called again.
@@ -52,7 +59,9 @@ class PollThreads {
 
     const Clock clock_;
     Stop& stop_;
+    const std::function<void()> news_;
     std::mutex mutex_;
+    uint64_t wakes_ = 0;  // guarded by mutex_
     std::condition_variable woken_;
     std::vector<std::thread> threads_;
 };

@@ -27,12 +27,24 @@ Signals<kind>::Signals(std::vector<std::unique_ptr<Feed<kind>>> feeds, const Fee
     }
 }
 
+// The feeds of those names, or all. No lock is needed: what is asked of feeds here does not change.
 template <SignalKind kind>
-Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySeries<kind>& table) {
+std::vector<size_t> Signals<kind>::order(const std::optional<std::vector<std::string>>& names) const {
+    std::vector<size_t> found;
+    for (size_t i = 0; i < feeds_.size() && !names; i++) found.push_back(i);
+    for (const std::string& name : names.value_or(std::vector<std::string>()))
+        for (size_t i = 0; i < feeds_.size(); i++)
+            if (feeds_[i].feed->about().name == name) found.push_back(i);
+    return found;
+}
+
+template <SignalKind kind>
+Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySeries<kind>& table, const std::optional<std::vector<std::string>>& names) {
+    if (has_zone(zone)) return fail(EEXIST, "zone {}: is there twice", zone);
     std::vector<FeedAbout> abouts;
     std::vector<ZoneFeed> zone_feeds;
     std::vector<std::vector<StoredAnswer>> stored;
-    for (size_t i = 0; i < feeds_.size(); i++) {
+    for (size_t i : order(names)) {
         const Feed<kind>& feed = *feeds_[i].feed;
         if (!feed.offers(zone)) continue;
         abouts.push_back(feed.about());
@@ -45,8 +57,14 @@ Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySer
     Zone made{ZoneChain(zone, kind, std::move(abouts), table), std::move(zone_feeds)};
     for (size_t i = 0; i < stored.size(); i++) made.chain.memory(i).take_stored(stored[i]);
     std::lock_guard lock(mutex_);
-    if (!zones_.emplace(zone, std::move(made)).second) return fail(EEXIST, "zone {}: is there twice", zone);
+    zones_.emplace(zone, std::move(made));
     return {};
+}
+
+template <SignalKind kind>
+bool Signals<kind>::has_zone(const std::string& zone) const {
+    std::lock_guard lock(mutex_);
+    return zones_.contains(zone);
 }
 
 template <SignalKind kind>
@@ -59,63 +77,74 @@ std::vector<typename Signals<kind>::Due> Signals<kind>::due(size_t feed, Instant
 }
 
 template <SignalKind kind>
-void Signals<kind>::poll(size_t feed, Instant now, const std::function<bool()>& stopping) {
+bool Signals<kind>::poll(size_t feed, Instant now, const std::function<bool()>& stopping) {
     std::vector<Due> asked;
     {
         std::lock_guard lock(mutex_);
-        if (feeds_[feed].in_flight) return;
+        if (feeds_[feed].in_flight) return false;
         asked = due(feed, now);
         feeds_[feed].in_flight = !asked.empty();
     }
-    if (asked.empty()) return;
+    if (asked.empty()) return false;
+    bool news = false;
     for (const Due& one : asked) {
         if (stopping && stopping()) break;
         auto answer = feeds_[feed].feed->fetch(one.zone, now);
+        if (!answer && stopping && stopping()) break;
         std::lock_guard lock(mutex_);
-        if (!take(feed, one, std::move(answer), now)) break;
+        Taken taken = take(feed, one, std::move(answer), now);
+        news |= taken.news;
+        if (!taken.go_on) break;
     }
     std::lock_guard lock(mutex_);
     feeds_[feed].in_flight = false;
+    return news;
 }
 
 template <SignalKind kind>
-bool Signals<kind>::take(size_t feed, const Due& one, FeedResult<Report<kind>> answer, Instant now) {
+typename Signals<kind>::Taken Signals<kind>::take(size_t feed, const Due& one, FeedResult<Report<kind>> answer, Instant now) {
     FeedSlot& slot = feeds_[feed];
     Zone& zone = zones_.at(one.zone);
     PollSchedule& schedule = zone.feeds[one.place].schedule;
+    Taken taken;
+    const bool failed_before = zone.chain.fails(one.place);
     if (answer) {
-        keep(zone, one.place, *answer, now);
+        taken.news = keep(zone, one.place, *answer, now);
         if (!answer->missing) {
             schedule.succeeded(now);
             slot.service.reset();
             zone.chain.set_failure(one.place, std::nullopt, schedule.next());
-            return true;
+            taken.news |= failed_before;
+            return taken;
         }
     }
+    taken.news |= !failed_before;
     const FeedFailure failure = answer ? *answer->missing : answer.error();
     if (!is_of_the_service(failure.problem)) {
         schedule.failed(failure, now);
         zone.chain.set_failure(one.place, failure, schedule.next());
-        return true;
+        return taken;
     }
     slot.service.failed(failure, now);
     log_debug("{}: {}, next try {}", slot.feed->about().name, failure.message, instant_text(slot.service.next()));
     for (auto& entry : zones_)
         for (size_t place = 0; place < entry.second.feeds.size(); place++)
             if (entry.second.feeds[place].feed == feed) entry.second.chain.set_failure(place, failure, next_of(entry.second.feeds[place]));
-    return false;
+    taken.go_on = false;
+    return taken;
 }
 
 template <SignalKind kind>
-void Signals<kind>::keep(Zone& zone, size_t place, const Report<kind>& report, Instant now) {
+bool Signals<kind>::keep(Zone& zone, size_t place, const Report<kind>& report, Instant now) {
     FeedMemory& memory = zone.chain.memory(place);
     const StepSeries* forecast = report.forecast ? &report.forecast->series : nullptr;
     auto news = memory.news(report.measured, forecast, report.forecast ? report.forecast->issued_at : now, now);
     for (const StoredAnswer& answer : news) memory.take(answer);
     auto& file = zone.feeds[place].file;
-    if (!file) return;
+    if (!file) return !news.empty();
     // What cannot be kept still counts until the end of the process.
     if (auto added = file->add(news); !added) log_warning("{}", added.error().message);
+    return !news.empty();
 }
 
 template <SignalKind kind>

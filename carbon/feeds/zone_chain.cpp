@@ -123,7 +123,7 @@ std::vector<ZoneChain::Candidate> ZoneChain::candidates() const {
 
 ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
     std::vector<Known> known(feeds_.size());
-    Seconds step = hours(1);
+    Seconds step = table_.empty() ? hours(1) : table_.step();
     std::optional<size_t> base;
     for (size_t i = 0; i < feeds_.size(); i++) {
         const FeedState& feed = feeds_[i];
@@ -136,8 +136,10 @@ ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
     for (size_t i = 0; i < feeds_.size() && base; i++)
         if (i != *base) known[i].shift = difference(known[*base], known[i]);
 
-    StepSeries usual = table_.empty() ? StepSeries() : HourProfile::learn(table_, now).predict(now, until + step);
     Instant start(now.time_since_epoch() / step * step);
+    // On the table's own steps.
+    if (!base && !table_.empty()) start = now - ((now - table_.start()) % step + step) % step;
+    StepSeries usual = table_.empty() ? StepSeries() : HourProfile::learn(table_, now).predict(start, until + step);
     auto count = start < until ? static_cast<size_t>((until - start + step - Seconds(1)) / step) : 0;
     std::vector<double> values(count, unknown);
     ZoneOutlook result;
@@ -164,7 +166,10 @@ ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
         if (use.steps++ == 0) use.first = from, order.push_back(chosen);
         use.end = to;
     }
-    for (size_t used : order) result.words.push_back(use_text(uses[used], step, now) + ": " + words_of(all[used], now));
+    for (size_t used : order) {
+        result.words.push_back(use_text(uses[used], step, now) + ": " + words_of(all[used], now));
+        if (all[used].quality != Quality::unknown) result.issues += (result.issues.empty() ? "" : " + ") + issue_of(all[used], now);
+    }
     result.series = StepSeries(start, step, std::move(values));
     return result;
 }
@@ -172,6 +177,9 @@ ZoneOutlook ZoneChain::outlook(Instant now, Instant until) const {
 // What is still used of the feeds that fail: "electricitymaps: 429 (too many requests), next try 12:05 UTC; using its forecast of 09:00 UTC".
 std::vector<std::string> ZoneChain::failures(Instant now) const {
     std::vector<std::string> words;
+    if (feeds_.empty() && table_.empty())
+        words.push_back(fmt::format("no feed of its {} intensity is configured{}", signal_name(kind_),
+                                    kind_ == SignalKind::marginal ? ", and the average one is not taken instead" : ""));
     for (const FeedState& feed : feeds_) {
         auto issue = feed.memory.newest_issue();
         bool reaches = issue && feed.memory.newest_end() > now;
@@ -195,6 +203,15 @@ std::string ZoneChain::words_of(const Candidate& candidate, Instant now) const {
     if (candidate.source == OutlookSource::older_forecast && issue && now - *issue < fresh_for(feed.about))
         return fmt::format("an older forecast of {}, which reaches farther than its newest", feed.about.name);
     return fmt::format("{}'s forecast of {}, {}", feed.about.name, clock_text(*issue, now), feed.about.factor);
+}
+
+std::string ZoneChain::issue_of(const Candidate& candidate, Instant now) const {
+    if (candidate.quality == Quality::table) return "table";
+    const FeedState& feed = feeds_[candidate.feed];
+    if (candidate.quality == Quality::profile) return feed.about.name + " hour-of-week profile";
+    Instant issue = *feed.memory.newest_issue();
+    bool before = candidate.source == OutlookSource::older_forecast && now - issue < fresh_for(feed.about);
+    return feed.about.name + " " + (before ? "older forecast" : instant_text(issue));
 }
 
 CarbonStatus ZoneChain::status(Instant now) const {

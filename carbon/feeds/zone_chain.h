@@ -23,6 +23,7 @@ struct ZoneOutlook {
     StepSeries series;               // NaN where unknown
     std::vector<Quality> qualities;  // of each of its steps
     std::vector<std::string> words;  // for people: what fails, then a line for each thing that is used
+    std::string issues;              // what it is made of, for ledgers: "electricitymaps 2026-03-01T11:00:00Z + table"
 };
 
 // What POST /carbon/status tells.
@@ -41,13 +42,15 @@ struct CarbonStatus {
 // Bound to one thread. What it gives is a function of what it was given, in order.
 class ZoneChain {
   public:
-    // `feeds` in the order in which they are preferred. `table` may be empty; where it ends its hours of the week go on.
+    // `feeds` in the order in which they are preferred. `table` may be empty; where it ends its hours of the week go on. Without a forecast the
+    // outlook has the table's steps.
     ZoneChain(std::string zone, SignalKind kind, std::vector<FeedAbout> feeds, StepSeries table);
 
     FeedMemory& memory(size_t feed) { return feeds_[feed].memory; }
     const FeedMemory& memory(size_t feed) const { return feeds_[feed].memory; }
     // How the last try went: a failure with the time of the next try, or none.
     void set_failure(size_t feed, std::optional<FeedFailure> failure, Instant next_try);
+    bool fails(size_t feed) const { return feeds_[feed].failure.has_value(); }
 
     // From the step of `now` to `until`.
     ZoneOutlook outlook(Instant now, Instant until) const;
@@ -70,6 +73,7 @@ class ZoneChain {
     };
     std::vector<Candidate> candidates() const;
     std::string words_of(const Candidate& candidate, Instant now) const;
+    std::string issue_of(const Candidate& candidate, Instant now) const;
     std::vector<std::string> failures(Instant now) const;
 
     const std::string zone_;

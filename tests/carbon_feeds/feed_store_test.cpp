@@ -33,6 +33,7 @@ class KeptAnswers : public testing::Test {
   protected:
     AnswerFile open() { return AnswerFile::open(path_, SignalKind::average).value(); }
     std::vector<StoredAnswer> kept() { return open().take_answers(); }
+    size_t file_records() { return RecordFile::open(path_).value().take_records().size(); }
 
     Scratch scratch_;
     std::string path_ = scratch_.path("x-DE.answers");
@@ -98,8 +99,20 @@ TEST_F(KeptAnswers, are_removed_when_they_are_old) {
     ASSERT_TRUE(open().add({issue(noon + days(46), {3})}));
     EXPECT_EQ(kept().size(), 2u);
     AnswerFile file = open();
-    ASSERT_TRUE(file.add({issue(noon + days(100), {4})})) << "while it is open, too";
-    EXPECT_EQ(kept().size(), 1u);
+    ASSERT_TRUE(file.add({issue(noon + days(90), {4})}));
+    ASSERT_TRUE(file.add({issue(noon + days(95), {5})})) << "while it is open, too";
+    EXPECT_EQ(file_records(), 2u);
+}
+
+TEST_F(KeptAnswers, survive_a_record_of_the_far_future) {
+    for (int day = 0; day < 40; day++) ASSERT_TRUE(open().add({issue(noon + days(day), {1})}));
+    {
+        AnswerFile file = open();
+        ASSERT_TRUE(file.add({issue(noon + days(365 * 20), {2})}));
+        ASSERT_TRUE(file.add({issue(noon + days(40), {3})})) << "the clock was put right";
+        ASSERT_TRUE(file.add({issue(noon + days(41), {4})}));
+    }
+    EXPECT_EQ(kept().size(), 43u);
 }
 
 TEST_F(KeptAnswers, of_the_other_signal_are_left_out) {

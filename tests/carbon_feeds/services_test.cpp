@@ -187,15 +187,19 @@ TEST_F(Services, answers_without_a_value_are_none) {
 }
 
 TEST_F(Services, are_made_of_settings) {
-    auto store = FeedStore::open(scratch_.path("feeds")).value();
     auto ask = [](HttpRequest) { return HttpAnswer{}; };
     auto message = [&](const FeedSettings& settings) {
-        auto made = make_feed(settings, *store, ask);
+        auto made = make_feed(settings, scratch_.path("feeds"), ask);
         return std::string(made ? made->average ? "average" : "marginal" : made.error().message.c_str());
     };
     EXPECT_EQ(message({.service = "electricitymaps", .token_file = token_}), "average");
     EXPECT_EQ(message({.service = "gb-carbon-intensity"}), "average");
-    EXPECT_EQ(message({.service = "energy-charts", .url = "https://other.example"}), "average");
+    EXPECT_EQ(message({.service = "energy-charts", .base_url = "https://other.example"}), "average");
+    for (const char* url : {"http://other.example", "https://me:secret@other.example", "https://other.example/"})
+        EXPECT_EQ(message({.service = "energy-charts", .base_url = url}),
+                  "base_url: has to be https://HOST/PATH, without a password in it and without a slash at its end") << url;
+    EXPECT_EQ(message({.name = "a/b", .service = "energy-charts"}), "\"a/b\" is no name for a feed: 1 to 64 letters, digits, - and _");
+    EXPECT_EQ(make_feed({.name = "mine", .service = "energy-charts"}, scratch_.path("feeds"), ask)->average->about().name, "mine");
     EXPECT_EQ(message({.service = "watttime", .token_file = login_, .regions = {{"US-CAL-CISO", "CAISO_NORTH"}}}), "marginal");
     EXPECT_EQ(message({.service = "watttime-average", .token_file = login_, .regions = {{"US-CAL-CISO", "CAISO_NORTH"}}}), "average");
     EXPECT_EQ(message({.service = "electricitymaps"}), "token_file: electricitymaps wants one");

@@ -123,6 +123,46 @@ TEST(Signals, fall_back_to_the_second_feed_and_come_back) {
     EXPECT_EQ(run(day + hours(12), day + hours(15)), Quality::forecast);
 }
 
+TEST(Signals, take_the_feeds_that_a_zone_names_in_its_order) {
+    auto says = [](double value) { return [value](const std::string&, Instant now) { return report(now, value); }; };
+    AverageSignals signals(feeds(says(300), says(280)), nullptr, 1);
+    ASSERT_TRUE(signals.add_zone("DE", {}, std::vector<std::string>{"second", "of another kind", "first"}));
+    ASSERT_TRUE(signals.add_zone("FR", {}, std::vector<std::string>{"second"}));
+    for (size_t feed : {0, 1}) signals.poll(feed, day);
+    EXPECT_EQ(signals.status("DE", day)->source, "second");
+    EXPECT_EQ(signals.status("FR", day)->quality, "unknown") << "the first offers it, but was not named";
+    EXPECT_EQ(signals.outlook("FR", day, day + hours(1))->words[0], "no feed of its average intensity is configured");
+}
+
+TEST(Signals, tell_what_is_news) {
+    bool down = false;
+    AverageSignals signals(feeds([&](const std::string&, Instant now) {
+        return down ? failing(FeedProblem::unavailable, "503") : FeedResult<AverageReport>(report(floor<hours>(now), 200));
+    }), nullptr, 1);
+    ASSERT_TRUE(signals.add_zone("DE"));
+    auto poll = [&] { return signals.poll(0, signals.next_poll(0) < day ? day : signals.next_poll(0)); };
+    EXPECT_TRUE(poll());
+    EXPECT_FALSE(signals.poll(0, day)) << "nothing is due";
+    EXPECT_TRUE(poll());
+    down = true;
+    EXPECT_TRUE(poll()) << "it fails";
+    EXPECT_FALSE(poll()) << "still";
+    down = false;
+    EXPECT_TRUE(poll());
+}
+
+TEST(Signals, hold_no_call_that_was_ended_against_the_service) {
+    bool ended = false;
+    AverageSignals signals(feeds([&](const std::string&, Instant) {
+        ended = true;
+        return failing(FeedProblem::unavailable, "given up");
+    }), nullptr, 1);
+    ASSERT_TRUE(signals.add_zone("DE"));
+    EXPECT_FALSE(signals.poll(0, day, [&] { return ended; }));
+    EXPECT_LE(signals.next_poll(0), day);
+    EXPECT_EQ(signals.outlook("DE", day, day + hours(1))->words.size(), 1u);
+}
+
 TEST(Signals, know_after_a_restart_what_was_stored) {
     Scratch scratch;
     auto tell = [](const std::string&, Instant now) { return report(now, 321); };
@@ -174,6 +214,23 @@ TEST(Signals, are_polled_by_threads_until_they_end) {
     PollThreads threads([] { return day; }, stop);
     threads.add(signals);
     both.get_future().wait();
+}
+
+TEST(Signals, ask_at_once_for_a_zone_that_is_added_while_they_are_polled) {
+    std::promise<void> first, second;
+    AverageSignals signals(feeds([&](const std::string&, Instant now) { return report(now, 200); }), nullptr, 1);
+    ASSERT_TRUE(signals.add_zone("DE"));
+    std::atomic<int> told = 0;
+    Stop stop;
+    PollThreads threads([] { return day; }, stop, [&] { ++told == 1 ? first.set_value() : second.set_value(); });
+    threads.add(signals);
+    first.get_future().wait();
+    auto begun = steady_clock::now();
+    ASSERT_TRUE(signals.add_zone("FR"));
+    threads.wake();
+    second.get_future().wait();
+    EXPECT_LT(steady_clock::now() - begun, seconds(30)) << "threads sleep for a minute";
+    EXPECT_EQ(signals.status("FR", day)->grams_per_kwh, 200);
 }
 
 }  // namespace

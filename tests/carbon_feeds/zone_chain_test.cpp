@@ -91,6 +91,28 @@ TEST_F(Chain, ends_with_the_table_and_its_usual_hours) {
     EXPECT_EQ(outlook.qualities.front(), Quality::table);
     EXPECT_EQ(outlook.qualities.back(), Quality::table);
     EXPECT_NEAR(outlook.series.values().back(), 123, 1e-9);
+    EXPECT_EQ(outlook.issues, "table");
+}
+
+TEST_F(Chain, has_the_steps_of_a_table_that_stands_alone) {
+    ZoneChain chain("DE", SignalKind::average, {}, flat(day - days(30) + minutes(7), 4 * 24 * 31, 123, minutes(15)));
+    ZoneOutlook outlook = chain.outlook(now, now + hours(2));
+    EXPECT_EQ(outlook.series.step(), minutes(15));
+    EXPECT_EQ(outlook.series.start(), day + hours(11) + minutes(37));
+}
+
+TEST_F(Chain, names_the_issues_that_it_is_made_of) {
+    measured(0, flat(day - days(14), 24 * 14, 400));
+    issue(0, day + hours(11), flat(day + hours(11), 12, 300));
+    issue(1, day + hours(10), flat(day + hours(10), 24, 250));
+    EXPECT_EQ(chain_.outlook(now, now + hours(36)).issues,
+              "electricitymaps 2026-03-30T11:00:00Z + energy-charts 2026-03-30T10:00:00Z + electricitymaps hour-of-week profile");
+}
+
+TEST_F(Chain, says_that_there_is_no_marginal_feed_and_takes_no_average) {
+    ZoneChain chain("DE", SignalKind::marginal, {}, {});
+    EXPECT_EQ(chain.outlook(now, now + hours(1)).words[0], "no feed of its marginal intensity is configured, and the average one is not taken instead");
+    EXPECT_EQ(chain.status(now).quality, "unknown");
 }
 
 TEST_F(Chain, says_that_nothing_is_known) {
