@@ -80,7 +80,8 @@ FeedFailure failure_of_answer(const HttpAnswer& answer, const std::vector<std::s
 }
 
 FeedResult<std::string> Caller::get(const std::string& path, const HttpHeaders& headers, const std::string& basic, Instant now) {
-    if (!keeps_secrets(url_)) return tl::unexpected<FeedFailure>({FeedProblem::misconfigured, "its URL has to begin with https://, without a password in it"});
+    if (!keeps_secrets(url_))
+        return tl::unexpected<FeedFailure>({FeedProblem::misconfigured, "its URL has to begin with https://, without a password in it"});
     auto free_at = limit_->take(now);
     if (!free_at) return misconfigured(free_at.error());
     if (*free_at > now)

@@ -15,7 +15,7 @@ namespace {
 Result<void> check(const FeedSettings& settings) {
     const std::string& service = settings.service;
     if (!settings.name.empty() && !is_store_name(settings.name))
-        return fail(EINVAL, "\"{}\" is no name for a feed: 1 to 64 letters, digits, - and _", settings.name.substr(0, 64));
+        return fail(EINVAL, "name: \"{}\" is none for a feed: 1 to 64 letters, digits, - and _", settings.name.substr(0, 64));
     bool watttime = service == "watttime" || service == "watttime-average";
     bool open = service == "gb-carbon-intensity" || service == "energy-charts";
     if (!watttime && !open && service != "electricitymaps")

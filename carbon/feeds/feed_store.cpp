@@ -128,7 +128,8 @@ Result<std::unique_ptr<FeedStore>> FeedStore::open(const std::string& folder) {
 }
 
 Result<AnswerFile> FeedStore::open_answers(const std::string& feed, const std::string& zone, SignalKind kind) const {
-    if (!is_store_name(feed) || !is_store_name(zone)) return fail(EINVAL, "feed \"{}\", zone \"{}\": are no names", feed.substr(0, 64), zone.substr(0, 64));
+    if (!is_store_name(feed) || !is_store_name(zone))
+        return fail(EINVAL, "feed \"{}\", zone \"{}\": are no names", feed.substr(0, 64), zone.substr(0, 64));
     return AnswerFile::open(folder_ + "/" + feed + "-" + zone + ".answers", kind);
 }
 

@@ -29,7 +29,7 @@ Signals<kind>::Signals(std::vector<std::unique_ptr<Feed<kind>>> feeds, const Fee
 
 // The feeds of those names, or all. No lock is needed: what is asked of feeds here does not change.
 template <SignalKind kind>
-std::vector<size_t> Signals<kind>::order(const std::optional<std::vector<std::string>>& names) const {
+std::vector<size_t> Signals<kind>::order(const Names& names) const {
     std::vector<size_t> found;
     for (size_t i = 0; i < feeds_.size() && !names; i++) found.push_back(i);
     for (const std::string& name : names.value_or(std::vector<std::string>()))
@@ -39,7 +39,7 @@ std::vector<size_t> Signals<kind>::order(const std::optional<std::vector<std::st
 }
 
 template <SignalKind kind>
-Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySeries<kind>& table, const std::optional<std::vector<std::string>>& names) {
+Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySeries<kind>& table, const Names& names) {
     if (has_zone(zone)) return fail(EEXIST, "zone {}: is there twice", zone);
     std::vector<FeedAbout> abouts;
     std::vector<ZoneFeed> zone_feeds;

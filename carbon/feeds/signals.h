@@ -22,18 +22,20 @@ namespace hyper::carbon {
 template <SignalKind kind>
 class Signals {
   public:
-    // `feeds` in the order in which they are preferred, unless a zone has another. `store` may be null: then nothing outlives this. The seed makes the jitter of polls.
+    // `feeds` in the order in which they are preferred, unless a zone has another. `store` may be null: then nothing outlives this. The seed makes the
+    // jitter of polls.
     Signals(std::vector<std::unique_ptr<Feed<kind>>> feeds, const FeedStore* store, uint64_t seed);
 
-    // Reads what is stored of it. The zone is today's id (zones.h). `names`: the feeds that it has, the best first, as far as they are of this kind
-    // and offer it; all that do, if left out. Errors: what the store's files say; EEXIST.
-    Result<void> add_zone(const std::string& zone, const IntensitySeries<kind>& table = {}, const std::optional<std::vector<std::string>>& names = {});
+    // Reads what is stored of it. The zone is today's id (zones.h). `names`: the feeds that it has, the best first, as far as they are of this kind and
+    // offer it; all that do, if left out. Errors: what the store's files say; EEXIST.
+    using Names = std::optional<std::vector<std::string>>;
+    Result<void> add_zone(const std::string& zone, const IntensitySeries<kind>& table = {}, const Names& names = {});
     bool has_zone(const std::string& zone) const;
 
     size_t feed_count() const { return feeds_.size(); }
     // Asks that feed about its zones that are due, one after the other; returns at once where another thread is asking it. What fails of the
     // service itself is not asked for another zone. Each call ends by its deadline (caller.h). `stopping`, asked between calls, ends it, and what fails
-    // then says nothing of the service. True where something became known, or failed or went well for the first time in a row.
+    // then says nothing of the service. True where something became known, or where asking fails and did not before, or the other way round.
     bool poll(size_t feed, Instant now, const std::function<bool()>& stopping = {});
     // When poll() will have something to do; Instant::max() for a feed that has none of the zones.
     Instant next_poll(size_t feed) const;
@@ -65,7 +67,7 @@ class Signals {
     };
     std::vector<Due> due(size_t feed, Instant now) const;
     Instant next_of(const ZoneFeed& feed) const { return std::max(feed.schedule.next(), feeds_[feed.feed].service.next()); }
-    std::vector<size_t> order(const std::optional<std::vector<std::string>>& names) const;
+    std::vector<size_t> order(const Names& names) const;
     struct Taken {
         bool go_on = true;  // the next zone may be asked for
         bool news = false;

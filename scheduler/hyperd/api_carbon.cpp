@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
-#include "carbon/status.h"
 #include "carbon/zones.h"
 #include "scheduler/hyperd/api.h"
 #include "scheduler/hyperd/views.h"
@@ -21,29 +20,43 @@ http::Answer status(Api& api, const Call& call) {
         return problem(422, "zone must be there, and text: an id (DE) or VENDOR:REGION (aws:eu-central-1)", {"zone", given == call.body.end() ? Json() : *given});
     auto zone = carbon::find_zone(given->get<std::string>());
     if (!zone) return problem_of(zone.error(), {"zone", *given});
-    Json json{{"zone", zone->id},      {"mapped_from", text_or_null(zone->mapped_from)}, {"grams_per_kwh", nullptr},      {"status", nullptr},
-              {"rank", nullptr},       {"signal", "average"},                            {"source", nullptr},             {"at", instant_text(now())}};
-    auto series = api.daemon.measured(zone->id);
-    auto value = series ? series->at(now()) : std::nullopt;
-    if (!value) return json_answer(json);
-    json["grams_per_kwh"] = *value;
-    json["status"] = carbon::status_name(*value);
-    if (auto rank = carbon::rank_in_last_month(*value, *series, now())) json["rank"] = *rank;
-    json["source"] = "table";
+    Json signal = call.body.value("signal", Json("average"));
+    if (signal != "average" && signal != "marginal") return problem(422, "signal must be average or marginal", {"signal", signal});
+    auto kind = signal == "marginal" ? carbon::SignalKind::marginal : carbon::SignalKind::average;
+    auto found = api.daemon.carbon_status(zone->id, kind);
+    if (!found) {
+        found.emplace();
+        found->zone = zone->id, found->signal = kind, found->quality = carbon::quality_text(carbon::Quality::unknown);
+        found->words.push_back(fmt::format("no job names zone {} with signal = \"{}\", so nobody asks about it", zone->id, carbon::signal_name(kind)));
+    }
+    Json json = json_of(*found);
+    json["mapped_from"] = text_or_null(zone->mapped_from);
+    json["at"] = instant_text(now());
     return json_answer(json);
 }
 
+// What is known of those that jobs name.
+Json signals_of(Api& api, const std::string& zone) {
+    Json list = Json::array();
+    for (auto kind : {carbon::SignalKind::average, carbon::SignalKind::marginal})
+        if (auto found = api.daemon.carbon_status(zone, kind)) list.push_back(json_of(*found));
+    return list;
+}
+
 http::Answer zones(Api& api, const Call&) {
-    std::set<std::string> ids, known;
+    std::set<std::string> ids;
     for (const auto& region : carbon::cloud_regions()) ids.insert(region.zone);
     for (std::string_view name : carbon::first_zones())
         if (auto zone = carbon::find_zone(name)) ids.insert(zone->id);
+    for (const auto& entry : api.daemon.config().jobs)
+        for (const std::string& zone : {entry.second.rules.carbon.source_grid, entry.second.rules.carbon.target_grid})
+            if (!zone.empty()) ids.insert(zone);
     Json list = Json::array();
     for (const std::string& id : ids) {
         Json regions = Json::array();
         for (const auto& region : carbon::cloud_regions())
             if (region.zone == id) regions.push_back(region.vendor + ":" + region.region);
-        list.push_back({{"zone", id}, {"regions", std::move(regions)}, {"measured", api.daemon.measured(id).has_value()}});
+        list.push_back({{"zone", id}, {"regions", std::move(regions)}, {"signals", signals_of(api, id)}});
     }
     return json_answer({{"zones", std::move(list)}});
 }
@@ -98,9 +111,9 @@ http::Answer report(Api& api, const Call& call) {
 
 void add_carbon_routes(std::vector<Route>& routes, Api& api) {
     auto with = [&](auto handler) { return [handler, &api](const Call& call) { return handler(api, call); }; };
-    routes.push_back({"POST", "/carbon/status", "carbonStatus", "How clean a zone is now, and how that ranks within its last 30 days", Scope::read, {}, "ZoneQuestion",
+    routes.push_back({"POST", "/carbon/status", "carbonStatus", "How clean a zone that jobs name is now, how that ranks within its last 30 days, and how it is known", Scope::read, {}, "ZoneQuestion",
                       {200, "ZoneStatus", "nulls where nothing is known"}, with(status)});
-    routes.push_back({"GET", "/carbon/zones", "carbonZones", "Grid zones, and the cloud regions in each", Scope::read, {}, "", {200, "Zones", "by id"}, with(zones)});
+    routes.push_back({"GET", "/carbon/zones", "carbonZones", "Grid zones, the cloud regions in each, and what is known of those that jobs name", Scope::read, {}, "", {200, "Zones", "by id"}, with(zones)});
     routes.push_back({"POST", "/carbon/report/{job}", "carbonReport", "Energy and grams of a job's runs, what they would have been at once, and what foresight could have had", Scope::read,
                       {{"job", "path", "the job's name", 0}, {"limit", "query", "over how many runs at most, the newest (1000)", rows_max}}, "",
                       {200, "CarbonReport", "sums, and the rows of the ledger that they can be computed from"}, with(report)});

@@ -60,9 +60,13 @@ Result<std::unique_ptr<Daemon>> Daemon::open(DaemonOptions options) {
     made->root_ = data_below(made->options_.root);
     made->logs_ = state + "/logs";
     made->seed_ = TRY(seed_of(state));
-    std::lock_guard lock(made->mutex_);
-    TRY(made->load());
-    TRY(made->take_up_interrupted());
+    made->outlooks_ = TRY(Outlooks::open(state + "/feeds", made->seed_));
+    {
+        std::lock_guard lock(made->mutex_);
+        TRY(made->load());
+        TRY(made->take_up_interrupted());
+    }
+    made->start_polling();
     return made;
 }
 
@@ -96,8 +100,7 @@ Result<Config> Daemon::read_all(std::map<std::string, std::string>& added) {
 Result<void> Daemon::load() {
     std::map<std::string, std::string> added;
     Config config = TRY(read_all(added));
-    Outlooks outlooks = outlooks_;
-    TRY(outlooks.load(config));
+    Sources sources = TRY(outlooks_->make(config, options_.config));
     Costs costs = TRY(Costs::load(config));
     auto states = TRY(store_.states());
     auto measures = TRY(store_.measures());
@@ -114,11 +117,10 @@ Result<void> Daemon::load() {
         std::swap(config_, config);
         return done;
     }
-    outlooks_ = std::move(outlooks);
+    outlooks_->use(std::move(sources), config_);
     costs_ = std::move(costs);
     added_ = std::move(added);
     for (const std::string& warning : config_.warnings) log_warning("{}", warning);
-    if (!config_.feeds.empty()) log_warning("{}: hyperd does not ask [feeds] yet; carbon_table is what it plans by", options_.config);
     for (auto& [name, running] : running_)
         if (find(name) == nullptr) running.attempt->stop();
     return {};
@@ -181,7 +183,23 @@ Result<void> Daemon::commit(Change& change) {
     return {};
 }
 
+void Daemon::start_polling() {
+    outlooks_->start_polling(now, [this] {
+        std::lock_guard lock(mutex_);
+        woken_ = true;
+        changed_.notify_all();
+    });
+}
+
 Result<void> Daemon::reload() {
+    // Without the lock, which its threads may wait for.
+    outlooks_->stop_polling();
+    auto done = load_again();
+    start_polling();
+    return done;
+}
+
+Result<void> Daemon::load_again() {
     std::lock_guard lock(mutex_);
     TRY(load());
     // The configuration is in force by now.
@@ -192,9 +210,12 @@ Result<void> Daemon::reload() {
 }
 
 void Daemon::stop() {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
+    {
+        std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+    }
+    outlooks_->stop_polling();
 }
 
 const Job* Daemon::find(const std::string& name) const {
@@ -243,6 +264,7 @@ Result<void> Daemon::change_jobs(const std::string& name, const std::string& jso
         return done;
     }
     added_[name] = json;
+    outlooks_->add_zones(config_);
     woken_ = true;
     changed_.notify_all();
     return {};
@@ -382,10 +404,9 @@ std::shared_ptr<const Prices> Daemon::prices() {
     return costs_.prices();
 }
 
-std::optional<carbon::StepSeries> Daemon::measured(const std::string& zone) {
+Result<carbon::CarbonStatus> Daemon::carbon_status(const std::string& zone, carbon::SignalKind kind) {
     std::lock_guard lock(mutex_);
-    const carbon::StepSeries* series = outlooks_.measured(zone, carbon::SignalKind::average);
-    return series == nullptr ? std::nullopt : std::optional(*series);
+    return outlooks_->status(zone, kind, now());
 }
 
 }  // namespace hyper::hyperd

@@ -2,7 +2,7 @@
 // hyperd without its doors: keeps the jobs, asks decide() what each does now, writes that down, and then does it.
 //
 // Design note. One thread, that of loop(), decides. It wakes at the earliest moment that a decision names, when a run ends, and when somebody asked
-// for something; everything it knows is behind one mutex, which is not held while anything waits for a disk of ours or for a network. The order is
+// for something or a carbon service told something new; everything it knows is behind one mutex, which is not held while anything waits for a disk of ours or for a network. The order is
 // always: read what happened, decide, commit, act. What was committed and not done yet when hyperd is killed is done at the next start: a run that
 // was going on is taken up as one that was interrupted, under the same period, which is its idempotency key.
 #pragma once
@@ -50,6 +50,7 @@ class Daemon {
 
     // Until stop(). Then syncs that run have been interrupted, and the store says that they go on.
     void loop();
+    // For the thread that called open(), as reload().
     void stop();
     // Reads the configuration again; on an error everything stays as it was.
     Result<void> reload();
@@ -82,8 +83,8 @@ class Daemon {
     const std::string& logs() const { return logs_; }
     const std::string& root() const { return root_; }
     std::shared_ptr<const scheduler::Prices> prices();
-    // The average intensity that was measured in a zone; nothing where nothing is known.
-    std::optional<carbon::StepSeries> measured(const std::string& zone);
+    // ENOENT for a zone that no job names with that signal.
+    Result<carbon::CarbonStatus> carbon_status(const std::string& zone, carbon::SignalKind kind);
 
   private:
     struct Running {
@@ -94,6 +95,8 @@ class Daemon {
     Daemon(DaemonOptions options, scheduler::Store store) : options_(std::move(options)), store_(std::move(store)) {}
     // All of these need mutex_.
     Result<void> load();
+    Result<void> load_again();  // takes the mutex, as does the next
+    void start_polling();
     Result<scheduler::Config> read_all(std::map<std::string, std::string>& added);
     Result<void> take_up_interrupted();
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
@@ -125,7 +128,7 @@ class Daemon {
     std::map<std::string, scheduler::JobState> states_;
     std::map<std::string, std::vector<scheduler::SyncMeasure>> measures_;
     scheduler::Costs costs_;
-    Outlooks outlooks_;
+    std::unique_ptr<Outlooks> outlooks_;  // its polling is begun and stopped by who calls open(), reload() and stop()
     std::vector<scheduler::Decision> last_;  // what was decided last
     std::map<std::string, Running> running_;
     std::vector<AttemptReport> ended_;

@@ -47,8 +47,8 @@ bool same(const JobState& a, const JobState& b) {
 }  // namespace
 
 Result<std::vector<Decision>> Daemon::decide_now(Instant when) {
-    outlooks_.refresh(config_, when);
-    auto average = outlooks_.average(), marginal = outlooks_.marginal();
+    outlooks_->refresh(config_, when);
+    auto average = outlooks_->average(), marginal = outlooks_->marginal();
     costs_.add_power(average, when);
     costs_.add_power(marginal, when);
     auto used = TRY(store_.used(when));
@@ -226,7 +226,7 @@ bool Daemon::finish(const AttemptReport& report) {
     if (row.phase != "suspended" && row.phase != "retrying") row.ended_at = when;
     if (auto energy = energy_of_run(job, row.moved_bytes, row.seconds)) row.energy = *energy;
     row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
-    settle(row, job.rules.carbon, outlooks_, when);
+    settle(row, job.rules.carbon, *outlooks_, when);
     if (auto counted = count(change, row, job, report); !counted) {
         log_error("job {}: what its run used could not be written, and is tried again: {}", report.job, counted.error().message);
         return false;
@@ -265,7 +265,7 @@ void Daemon::settle_some(Instant when) {
     for (RunRow& row : *rows) {
         const Job* job = find(row.job);
         if (job == nullptr || !row.ended_at || (row.grams && row.grams_foresight)) continue;
-        if (settle(row, job->rules.carbon, outlooks_, when)) change.runs.push_back(std::move(row));
+        if (settle(row, job->rules.carbon, *outlooks_, when)) change.runs.push_back(std::move(row));
     }
     if (!change.runs.empty())
         if (auto done = commit(change); !done) log_warning("{}", done.error().message);

@@ -113,8 +113,7 @@ Result<void> check(const Options& options) {
     if (!config.api.listen.empty() && rules.tokens.empty()) return hyper::fail(EINVAL, "[api] listen needs token_file, with at least one token in it");
     TRY(credentials_of(config.api));
     TRY(check_webhooks(config));
-    Outlooks outlooks;
-    TRY(outlooks.load(config));
+    TRY(check_sources(config, options.config));
     TRY(hyper::scheduler::Costs::load(config));
     std::printf("%s: good: %zu jobs, %zu policies\n", options.config.c_str(), config.jobs.size(), config.policies.size());
     return {};

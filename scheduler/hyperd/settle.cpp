@@ -11,16 +11,16 @@ using carbon::Estimate;
 
 // The two ends' zones; an end whose zone is not named is not counted.
 struct Ends {
-    const carbon::StepSeries *source = nullptr, *target = nullptr;
+    std::optional<carbon::StepSeries> source, target;
     bool missing = false;  // a zone is named of which nothing is known
 };
 
 Ends ends_of(const scheduler::CarbonRule& rule, const Outlooks& measured) {
     Ends ends;
-    auto find = [&](const std::string& grid, const carbon::StepSeries*& series) {
+    auto find = [&](const std::string& grid, std::optional<carbon::StepSeries>& series) {
         if (grid.empty()) return;
         series = measured.measured(grid, rule.signal);
-        ends.missing = ends.missing || series == nullptr;
+        ends.missing = ends.missing || !series;
     };
     find(rule.source_grid, ends.source);
     find(rule.target_grid, ends.target);
@@ -32,9 +32,9 @@ std::optional<Estimate> grams(const carbon::SyncEnergy& energy, const Ends& ends
     Estimate sum;
     double network = 0;
     int known = 0;
-    for (auto [series, share] : {std::pair(ends.source, energy.source), std::pair(ends.target, energy.target)}) {
-        if (series == nullptr) continue;
-        auto mean = series->mean(from, until);
+    for (auto [series, share] : {std::pair(&ends.source, energy.source), std::pair(&ends.target, energy.target)}) {
+        if (!*series) continue;
+        auto mean = (*series)->mean(from, until);
         if (!mean) return std::nullopt;
         sum = sum + share * *mean;
         network += *mean;
@@ -61,7 +61,7 @@ std::optional<Estimate> grams_of_stretches(const scheduler::RunRow& row, const E
 }
 
 std::optional<Estimate> grams_with_foresight(const scheduler::RunRow& row, const Ends& ends, Seconds length) {
-    const carbon::StepSeries& steps = ends.source != nullptr ? *ends.source : *ends.target;
+    const carbon::StepSeries& steps = ends.source ? *ends.source : *ends.target;
     std::optional<Estimate> best;
     auto look_at = [&](Instant start) {
         if (start < row.due || start + length > *row.deadline) return;
@@ -81,7 +81,7 @@ std::optional<Estimate> grams_with_foresight(const scheduler::RunRow& row, const
 
 bool settle(scheduler::RunRow& row, const scheduler::CarbonRule& rule, const Outlooks& measured, Instant now) {
     Ends ends = ends_of(rule, measured);
-    if (ends.missing || (ends.source == nullptr && ends.target == nullptr) || row.stretches.empty()) return false;
+    if (ends.missing || (!ends.source && !ends.target) || row.stretches.empty()) return false;
     bool changed = false;
     auto fill = [&](std::optional<Estimate>& field, std::optional<Estimate> value) {
         changed = changed || (!field && value);

@@ -125,6 +125,20 @@ Json json_of(const Event& event) {
     return {{"id", event.id}, {"at", instant_text(event.at)}, {"kind", event.kind}, {"job", event.job.empty() ? Json() : Json(event.job)}, {"body", body.is_object() ? body : Json::object()}};
 }
 
+Json json_of(const carbon::CarbonStatus& status) {
+    Json words = Json::array();
+    for (const std::string& line : status.words) words.push_back(line);
+    return {{"zone", status.zone},
+            {"signal", carbon::signal_name(status.signal)},
+            {"grams_per_kwh", status.grams_per_kwh ? Json(*status.grams_per_kwh) : Json()},
+            {"status", status.grams_per_kwh ? Json(status.status) : Json()},
+            {"rank", status.rank ? Json(*status.rank) : Json()},
+            {"source", status.source.empty() ? Json() : Json(status.source)},
+            {"quality", status.quality},
+            {"issued_at", json_of(status.issued_at)},
+            {"words", std::move(words)}};
+}
+
 Json json_of(const Generation& generation) {
     return {{"generation", generation.number},
             {"time", utc_text(generation.time)},

@@ -14,6 +14,8 @@ Json json_of(const scheduler::Decision& decision);
 Json json_of(const scheduler::DecisionRow& row);
 Json json_of(const scheduler::Event& event);
 Json json_of(const Generation& generation);
+// A ZoneSignal.
+Json json_of(const carbon::CarbonStatus& status);
 // {"low", "middle", "high"}, or null.
 Json json_of(const std::optional<carbon::Estimate>& estimate);
 // RFC 3339, or null.

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 
+#include "carbon/zones.h"
 #include "scheduler/jobs/policy_keys.h"
 
 namespace hyper::scheduler {
@@ -39,11 +40,12 @@ const Keys<Feed>& feed_keys() {
             .key("kind", &Feed::kind,
                  choice<std::string>({{"electricitymaps", "electricitymaps"},
                                       {"watttime", "watttime"},
+                                      {"watttime-average", "watttime-average"},
                                       {"gb-carbon-intensity", "gb-carbon-intensity"},
                                       {"energy-charts", "energy-charts"}}),
-                 "Which service it is", true)
-            .key("token_file", &Feed::token_file, text(), "Holds what the service wants to see")
-            .key("base_url", &Feed::base_url, text(), "Another address than the service's own")
+                 "Which service it is; watttime tells marginal intensities, all others average ones", true)
+            .key("token_file", &Feed::token_file, text(), "Holds the token, or USER:PASSWORD for WattTime, on one line; others may not read it")
+            .key("base_url", &Feed::base_url, text(), "Another address than the service's own, https://HOST/PATH")
             .key("zones", &Feed::zones, list(text(64)), "Zones that it is asked for; if left out, all that jobs name")
             .key("calls_per_minute", &Feed::calls_per_minute, integer<unsigned>(0, 100'000), "It is not asked more often; 0 for no limit of ours")
             .key("calls_per_month", &Feed::calls_per_month, integer<unsigned>(0, 1'000'000'000), "It is not asked more often; 0 for no limit of ours");
@@ -53,7 +55,7 @@ const Keys<Feed>& feed_keys() {
 const Keys<ZoneConfig>& zone_keys() {
     static const Keys<ZoneConfig> keys = Keys<ZoneConfig>()
                                              .key("feeds", &ZoneConfig::feeds, list(text(64)), "Names of feeds, the best first; all that have the zone if left out")
-                                             .key("region", &ZoneConfig::region, text(64), "What feeds call the zone that name zones otherwise")
+                                             .key("region", &ZoneConfig::region, text(64), "WattTime's region of it, as CAISO_NORTH")
                                              .key("tariff_file", &ZoneConfig::tariff_file, text(), "What power costs there: a power file with one tariff");
     return keys;
 }
@@ -155,6 +157,27 @@ Result<void> check_dependencies(const Config& config, const Job& job) {
 
 std::string circle_text(const std::vector<std::string>& path) { return fmt::format("jobs come after one another in a circle: {}", fmt::join(path, " after ")); }
 
+// Feeds and zones by today's ids, whatever they are called in the file.
+Result<void> look_up_zones(const Setting& top, Config& config) {
+    for (auto& entry : config.feeds)
+        for (std::string& zone : entry.second.zones) {
+            auto found = carbon::find_zone(zone);
+            if (!found) return top.find("feeds")->find(entry.first)->wrong(fmt::format("feeds.{}.zones: {}", entry.first, found.error().message));
+            zone = found->id;
+        }
+    std::map<std::string, ZoneConfig> zones;
+    for (auto& entry : config.zones) {
+        const Setting& setting = *top.find("zones")->find(entry.first);
+        auto found = carbon::find_zone(entry.first);
+        if (!found) return setting.wrong(fmt::format("zones.{}: {}", entry.first, found.error().message));
+        for (const std::string& feed : entry.second.feeds)
+            if (!config.feeds.contains(feed)) return setting.wrong(fmt::format("zones.{}.feeds: there is no feed \"{}\" ([feeds.{}])", entry.first, feed, feed));
+        if (!zones.emplace(found->id, std::move(entry.second)).second) return setting.wrong(fmt::format("zones.{}: zone {} is there twice", entry.first, found->id));
+    }
+    config.zones = std::move(zones);
+    return {};
+}
+
 Result<std::string> read_text(const std::string& path) {
     FILE* file = std::fopen(path.c_str(), "re");
     if (!file) {
@@ -194,10 +217,7 @@ Result<Config> parse_config(std::string_view toml, const std::string& name) {
             Policy looked_up = config.policies.at(entry.first);
             TRY(look_up(entry.second, looked_up));
         }
-    if (const Setting* zones = top.find("zones"))
-        for (const auto& entry : zones->table)
-            for (const std::string& feed : config.zones.at(entry.first).feeds)
-                if (!config.feeds.contains(feed)) return entry.second.wrong(fmt::format("zones.{}.feeds: there is no feed \"{}\" ([feeds.{}])", entry.first, feed, feed));
+    TRY(look_up_zones(top, config));
     if (!config.api.listen.empty() && config.api.token_file.empty()) return top.find("api")->wrong("api.listen: TCP needs api.token_file");
     return std::move(config);
 }

@@ -36,16 +36,16 @@ struct ApiConfig {
 };
 
 struct Feed {
-    std::string kind;  // electricitymaps, watttime, gb-carbon-intensity, energy-charts
+    std::string kind;  // electricitymaps, watttime (marginal), watttime-average, gb-carbon-intensity, energy-charts
     std::string token_file;
     std::string base_url;            // empty: the service's own
-    std::vector<std::string> zones;  // empty: all that jobs name
+    std::vector<std::string> zones;  // today's ids; empty: all that jobs name
     unsigned calls_per_minute = 0, calls_per_month = 0;  // 0: no limit of ours
 };
 
 struct ZoneConfig {
     std::vector<std::string> feeds;  // names, the best first; empty: every feed that has the zone, in order of their names
-    std::string region;              // for feeds that call the zone otherwise: WattTime's region, Energy-Charts' country
+    std::string region;              // WattTime's, which names none of its own accord
     std::string tariff_file;         // price of power there: CSV of one tariff, as cost/power.h reads it
 };
 
@@ -58,7 +58,7 @@ struct Config {
     std::map<std::string, Job> jobs;
     GlobalLimits limits;
     std::map<std::string, Feed> feeds;
-    std::map<std::string, ZoneConfig> zones;
+    std::map<std::string, ZoneConfig> zones;  // by today's ids
     PricesConfig prices;
     ApiConfig api;
     std::string state_folder;  // empty: the default below the root

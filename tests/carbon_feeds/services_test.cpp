@@ -198,7 +198,7 @@ TEST_F(Services, are_made_of_settings) {
     for (const char* url : {"http://other.example", "https://me:secret@other.example", "https://other.example/"})
         EXPECT_EQ(message({.service = "energy-charts", .base_url = url}),
                   "base_url: has to be https://HOST/PATH, without a password in it and without a slash at its end") << url;
-    EXPECT_EQ(message({.name = "a/b", .service = "energy-charts"}), "\"a/b\" is no name for a feed: 1 to 64 letters, digits, - and _");
+    EXPECT_EQ(message({.name = "a/b", .service = "energy-charts"}), "name: \"a/b\" is none for a feed: 1 to 64 letters, digits, - and _");
     EXPECT_EQ(make_feed({.name = "mine", .service = "energy-charts"}, scratch_.path("feeds"), ask)->average->about().name, "mine");
     EXPECT_EQ(message({.service = "watttime", .token_file = login_, .regions = {{"US-CAL-CISO", "CAISO_NORTH"}}}), "marginal");
     EXPECT_EQ(message({.service = "watttime-average", .token_file = login_, .regions = {{"US-CAL-CISO", "CAISO_NORTH"}}}), "average");

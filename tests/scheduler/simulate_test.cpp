@@ -148,7 +148,7 @@ TEST(Simulate, prices_a_run_in_pieces_by_each_of_them) {
     SimulateOptions options = options_of(40);
     options.length = hours(6);
     Trace trace = trace_of(day0, 40, 6);
-    trace.prices["DE"] = grid(day0, 42 * 24, 7);
+    trace.prices["DE"] = {grid(day0, 42 * 24, 7), "EUR"};
     auto made = simulate(config, trace, options);
     size_t in_pieces = 0;
     for (const SimulatedRun& run : made->runs) {
@@ -156,7 +156,7 @@ TEST(Simulate, prices_a_run_in_pieces_by_each_of_them) {
         double price_seconds = 0;
         for (const TimeRange& stretch : run.stretches) {
             length += stretch.until - stretch.from;
-            price_seconds += trace.prices["DE"].mean(stretch.from, stretch.until).value_or(NAN) * double((stretch.until - stretch.from).count());
+            price_seconds += trace.prices["DE"].per_kwh.mean(stretch.from, stretch.until).value_or(NAN) * double((stretch.until - stretch.from).count());
         }
         auto energy = *energy_of_run(config.jobs.at("db"), uint64_t(length.count()) * 100'000'000, double(length.count()));
         double kwh = (energy.source + energy.target + energy.network).middle, expected = kwh * price_seconds / double(length.count());

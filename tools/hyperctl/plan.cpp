@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When each job of a configuration would run next, and why: from files, without hyperd.
+// When each job runs next, and why: as hyperd plans it, or of a configuration and from files.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -7,8 +7,9 @@
 
 #include "scheduler/costs.h"
 #include "scheduler/state/store.h"
-#include "scheduler/table_outlook.h"
+#include "scheduler/zone_outlook.h"
 #include "tools/hyperctl/command.h"
+#include "tools/hyperctl/hyperd_client.h"
 #include "tools/hyperctl/schedule_files.h"
 #include "tools/hyperctl/schedule_text.h"
 #include "tools/hyperctl/table.h"
@@ -17,9 +18,12 @@ namespace hyper::ctl {
 
 namespace {
 
+using scheduler::Action;
+using scheduler::Cause;
 using scheduler::Decision;
 
 struct PlanOptions {
+    HyperdClient hyperd;
     std::string config, table, state, now;
     uint64_t seed = 1;
     bool explain = false, json = false;
@@ -99,24 +103,9 @@ void print_explained(const std::vector<Decision>& decisions) {
     }
 }
 
-Result<int> plan(const PlanOptions& options) {
-    auto config = TRY(scheduler::read_config(options.config));
-    for (const std::string& warning : config.warnings) fmt::print(stderr, "hyperctl: {}\n", printable(warning));
-    Instant now = std::chrono::floor<Seconds>(std::chrono::system_clock::now());
-    if (!options.now.empty()) now = TRY(parse_instant(options.now));
-    auto known = TRY(read_state(options.state, now, config));
-    const std::string table = options.table.empty() ? config.carbon_table : options.table;
-    auto trace = TRY(read_trace(config, table, ""));
-    std::map<std::string, scheduler::ZoneOutlook> zones;
-    for (const auto& entry : trace.measured) zones[entry.first] = scheduler::table_outlook(entry.second, entry.first, table, now);
-    auto costs = TRY(scheduler::Costs::load(config));
-    costs.add_power(zones, now);
-    const auto expected = costs.expected(config, known.states, known.measures, known.used, now);
-    scheduler::World world{config, known.states, zones, zones, known.measures, expected.money, known.used, now, options.seed};
-    auto decisions = scheduler::decide(world);
-    scheduler::say_unknown(decisions, expected);
+int print(const std::vector<Decision>& decisions, const PlanOptions& options, Json json) {
     if (options.json) {
-        Json json = {{"now", instant_text(now)}, {"seed", options.seed}, {"jobs", Json::array()}};
+        json["jobs"] = Json::array();
         for (const Decision& decision : decisions) json["jobs"].push_back(json_of(decision));
         print_json(json);
     } else if (options.explain) {
@@ -127,16 +116,89 @@ Result<int> plan(const PlanOptions& options) {
     return exit_ok;
 }
 
+std::optional<Instant> instant_of(const Json& json) {
+    auto instant = json.is_string() ? parse_instant(json.get<std::string>()) : Result<Instant>(fail(EINVAL, "none"));
+    return instant ? std::optional(*instant) : std::nullopt;
+}
+
+scheduler::Alternative alternative_of(const Json& json) {
+    scheduler::Alternative one;
+    one.what = json.at("what");
+    one.start = instant_of(json.at("start")).value_or(Instant());
+    if (auto grams = json.find("grams"); grams != json.end()) one.grams = carbon::Estimate{grams->at("low"), grams->at("middle"), grams->at("high")};
+    if (auto money = json.find("money"); money != json.end())
+        if (auto parsed = scheduler::parse_money(money->get<std::string>())) one.money = *parsed;
+    one.currency = json.value("currency", "");
+    return one;
+}
+
+// As hyperd tells it.
+Decision decision_of(const Json& json) {
+    Decision decision;
+    decision.job = json.at("job");
+    for (auto action : {Action::wait, Action::run, Action::go_on, Action::suspend, Action::cancel, Action::none})
+        if (json.at("action") == scheduler::action_name(action)) decision.action = action;
+    for (int cause = 0; cause <= static_cast<int>(Cause::nothing); cause++)
+        if (json.at("cause") == scheduler::cause_name(static_cast<Cause>(cause))) decision.cause = static_cast<Cause>(cause);
+    decision.explanation = json.at("why");
+    decision.at = instant_of(json.at("at"));
+    if (json.at("period").is_string()) decision.period = json.at("period");
+    decision.deadline = instant_of(json.at("deadline")), decision.last_start = instant_of(json.at("last_start"));
+    decision.at_risk = json.at("at_risk");
+    const Json& expected = json.at("expected");
+    decision.size.bytes = expected.at("bytes"), decision.size.measured = expected.at("measured");
+    decision.size.length = Seconds(expected.at("seconds").get<int64_t>()), decision.size.length_p95 = Seconds(expected.at("seconds_p95").get<int64_t>());
+    for (const Json& one : json.at("alternatives")) decision.alternatives.push_back(alternative_of(one));
+    decision.issues = json.at("forecasts");
+    for (const Json& note : json.at("notes")) decision.notes.push_back(note);
+    return decision;
+}
+
+Result<int> plan_of_hyperd(const PlanOptions& options) {
+    Json answer = TRY(options.hyperd.ask("GET", "/v1/plan"));
+    std::vector<Decision> decisions;
+    for (const Json& json : answer.at("decisions")) decisions.push_back(decision_of(json));
+    return print(decisions, options, {{"now", instant_text(std::chrono::floor<Seconds>(std::chrono::system_clock::now()))}});
+}
+
+Result<int> plan(const PlanOptions& options) {
+    if (options.config.empty()) return read_answers_of("hyperd", [&] { return plan_of_hyperd(options); });
+    auto config = TRY(scheduler::read_config(options.config));
+    for (const std::string& warning : config.warnings) fmt::print(stderr, "hyperctl: {}\n", printable(warning));
+    Instant now = std::chrono::floor<Seconds>(std::chrono::system_clock::now());
+    if (!options.now.empty()) now = TRY(parse_instant(options.now));
+    auto known = TRY(read_state(options.state, now, config));
+    const std::string table = options.table.empty() ? config.carbon_table : options.table;
+    auto trace = TRY(read_trace(config, table, ""));
+    if (!config.feeds.empty()) fmt::print(stderr, "hyperctl: [feeds] are asked by hyperd only; without CONFIG this tells its plan\n");
+    carbon::AverageSignals signals({}, nullptr, options.seed);
+    std::map<std::string, scheduler::ZoneOutlook> average, marginal;
+    for (const auto& entry : trace.measured) {
+        TRY(signals.add_zone(entry.first, carbon::AverageSeries(entry.second)));
+        average[entry.first] = scheduler::zone_outlook(signals, entry.first, now);
+        marginal[entry.first].notes.push_back(fmt::format("zone {} (marginal): the table tells average intensities, and they are not taken instead", entry.first));
+    }
+    auto costs = TRY(scheduler::Costs::load(config));
+    costs.add_power(average, now);
+    costs.add_power(marginal, now);
+    const auto expected = costs.expected(config, known.states, known.measures, known.used, now);
+    auto decisions = scheduler::decide({config, known.states, average, marginal, known.measures, expected.money, known.used, now, options.seed});
+    scheduler::say_unknown(decisions, expected);
+    return print(decisions, options, {{"now", instant_text(now)}, {"seed", options.seed}});
+}
+
 }  // namespace
 
 void add_plan(CLI::App& app, Command& chosen) {
-    auto* command = app.add_subcommand("plan", "Tell when each job of a configuration runs next, and why");
+    auto* command = app.add_subcommand("plan", "Tell when each job runs next, and why: as hyperd plans it, or of a configuration and from files");
     auto options = std::make_shared<PlanOptions>();
-    command->add_option("CONFIG", options->config, "hyperd's configuration, TOML")->required();
-    command->add_option("--trace", options->table, "intensities, instead of the configuration's carbon_table")->type_name("TABLE.csv");
-    command->add_option("--state", options->state, "the state folder; without one all jobs are new")->type_name("FOLDER");
-    command->add_option("--now", options->now, "plan as at that time")->type_name("INSTANT");
-    command->add_option("--seed", options->seed, "chooses among starts that are equally good (default 1)")->type_name("N");
+    options->hyperd.add_to(*command);
+    auto* config = command->add_option("CONFIG", options->config, "hyperd's configuration, TOML; without it a running hyperd is asked");
+    auto add = [&](const char* name, auto& into, const char* help, const char* type) { command->add_option(name, into, help)->type_name(type)->needs(config); };
+    add("--trace", options->table, "intensities, instead of the configuration's carbon_table", "TABLE.csv");
+    add("--state", options->state, "the state folder; without one all jobs are new", "FOLDER");
+    add("--now", options->now, "plan as at that time", "INSTANT");
+    add("--seed", options->seed, "chooses among starts that are equally good (default 1)", "N");
     command->add_flag("--explain", options->explain, "print why, with the alternatives in grams and money");
     command->add_flag("--json", options->json, "print JSON");
     command->callback([options, &chosen] { chosen.run = [options](Engine&) { return plan(*options); }; });
