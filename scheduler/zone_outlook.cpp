@@ -19,7 +19,8 @@ ZoneOutlook zone_outlook(const carbon::Signals<kind>& signals, const std::string
     }
     if (!known->issues.empty()) outlook.issue = name + " " + known->issues;
     for (const std::string& words : known->words) outlook.notes.push_back("zone " + name + ": " + words);
-    outlook.grams_per_kwh = std::move(known->series);
+    // Else it is empty, so that it does not hide what is known of the job's other end.
+    if (!known->issues.empty()) outlook.grams_per_kwh = std::move(known->series);
     return outlook;
 }
 

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <fstream>
 
+#include "scheduler/run_weights.h"
 #include "tests/carbon_feeds/scratch.h"
 
 namespace hyper::hyperd {
@@ -179,6 +180,25 @@ TEST_F(OutlooksTest, without_a_marginal_feed_it_is_said_that_nothing_is_known) {
     EXPECT_EQ(outlooks->marginal().at("DE").notes[0],
               "zone DE (marginal): no feed of its marginal intensity is configured, and the average one is not taken instead");
     EXPECT_TRUE(outlooks->average().empty());
+}
+
+TEST_F(OutlooksTest, an_end_of_which_nothing_is_known_does_not_hide_the_other) {
+    feed("charts", "energy-charts");
+    answers["https://charts"] = energy_charts(300);
+    rule("db").source_grid = "DE";
+    rule("db").target_grid = "US-CAL-CISO";
+    use();
+    poll_until_news(1);
+    std::map<std::string, scheduler::JobState> states;
+    const std::map<std::string, std::vector<scheduler::SyncMeasure>> measures;
+    const std::map<std::string, scheduler::Money> costs;
+    scheduler::World world{config, states, outlooks->average(), outlooks->marginal(), measures, costs, {}, now, 1};
+    scheduler::RunWeights weights(config.jobs["db"], world, 1'000'000'000, hours(1));
+    EXPECT_GT(weights.weigh(now + hours(24)).size(), 20u);
+    EXPECT_TRUE(weights.weigh(now + hours(24)).known(now, now + hours(1)));
+    EXPECT_TRUE(weights.grams(now));
+    auto said = weights.notes();
+    EXPECT_TRUE(std::ranges::any_of(said, [](const std::string& note) { return note.ends_with("US-CAL-CISO: no feed of its average intensity is configured"); }));
 }
 
 TEST_F(OutlooksTest, what_was_said_is_known_after_a_restart) {

@@ -40,8 +40,16 @@ source = "$scratch/db.raw"
 volume = "idle"
 policy = "clean"
 paused = true
+[jobs.later]
+source = "$scratch/db.raw"
+volume = "later"
+policy = "clean"
+windows = {allow = ["$(date -u -d '2 hours' +%H:%M)-$(date -u -d '20 hours' +%H:%M)"]}
 END
 cat feeds.toml jobs.toml >hyperd.toml
+# It takes requests, and answers them when it goes on.
+mock_process=${servers[-1]}
+kill -STOP "$mock_process"
 serve_hyperd hyperd.toml
 
 value() { python3 -c 'import json,sys; v=json.load(open("answer"))
@@ -49,6 +57,14 @@ for k in sys.argv[1:]: v=v[int(k)] if isinstance(v,list) else v[k]
 print(v)' "$@"; }
 status_is() { [ "$(ask_hyperd POST /carbon/status "{\"zone\": \"$1\", \"signal\": \"${4:-average}\"}")" = 200 ] && [ "$(value "$2")" = "$3" ]; }
 planned() { "$hyperctl" plan --explain >plan && grep -q "$1" plan; }
+
+decided() { [ "$(ask_hyperd GET /v1/jobs/later/decisions)" = 200 ] && value decisions 0 why 2>/dev/null | grep -q "$1"; }
+
+claim "a plan that knew nothing is made anew when the service has answered"
+eventually decided 'nothing is known' || die "$(cat answer)"
+kill -CONT "$mock_process"
+eventually decided "maps's forecast of" || die "$(cat answer)"
+[ "$(value decisions 0 cause)" = planned ] && [ "$(value decisions 1 cause)" != planned ] || die "$(cat answer)"
 
 claim "the status of a zone is of the feed that told it"
 eventually status_is aws:eu-central-1 source maps || die "$(cat answer)"
