@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <fstream>
 
+#include "scheduler/hyperd/settle.h"
 #include "scheduler/run_weights.h"
 #include "tests/carbon_feeds/scratch.h"
 
@@ -166,6 +167,27 @@ TEST_F(OutlooksTest, marginal_and_average_stay_apart) {
     EXPECT_FALSE(outlooks->average().at("US-CAL-CISO").grams_per_kwh.at(now));
     EXPECT_TRUE(outlooks->measured("US-CAL-CISO", SignalKind::marginal)->at(now));
     EXPECT_FALSE(outlooks->measured("US-CAL-CISO", SignalKind::average));
+}
+
+TEST_F(OutlooksTest, a_run_is_settled_by_the_marginal_intensity_that_was_measured) {
+    feed("moer", "watttime");
+    config.zones["US-CAL-CISO"].region = "CAISO_NORTH";
+    rule("db").source_grid = "US-CAL-CISO";
+    rule("db").signal = SignalKind::marginal;
+    answers["https://moer/login"] = R"({"token":"a.b.c"})";
+    answers["https://moer/v3"] = watttime("1000");
+    use();
+    poll_until_news(1);
+    scheduler::RunRow row;
+    row.due = day + hours(10) + minutes(5);
+    row.stretches = {{row.due, row.due + minutes(2)}};
+    row.energy.source = {1, 2, 3};
+    EXPECT_TRUE(settle(row, rule("db"), *outlooks, now));
+    ASSERT_TRUE(row.grams);
+    EXPECT_NEAR(row.grams->middle, 2 * 453.59237, 1e-9);
+    row.grams.reset();
+    rule("db").signal = SignalKind::average;
+    EXPECT_FALSE(settle(row, rule("db"), *outlooks, now));
 }
 
 TEST_F(OutlooksTest, without_a_marginal_feed_it_is_said_that_nothing_is_known) {
