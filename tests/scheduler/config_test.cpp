@@ -29,6 +29,17 @@ TEST(Config, names_file_line_and_nearest_key_of_what_it_does_not_know) {
     EXPECT_EQ(error_of("[limits]\nrun = 1\n"), "hyper.toml:2: unknown key limits.run; did you mean runs?");
 }
 
+TEST(Config, knows_zones_by_todays_ids) {
+    const std::string feed = "[feeds.a]\nkind = \"energy-charts\"\n";
+    Config config = good(feed + "zones = [\"aws:eu-central-1\", \"FR\"]\n[zones.US-MISO]\nfeeds = [\"a\"]\n");
+    EXPECT_EQ(config.feeds.at("a").zones, (std::vector<std::string>{"DE", "FR"}));
+    EXPECT_EQ(config.zones.at("US-MIDW-MISO").feeds, std::vector<std::string>{"a"});
+    EXPECT_EQ(error_of(feed + "zones = [\"nowhere\"]\n").substr(0, 28), "hyper.toml:1: feeds.a.zones:");
+    EXPECT_EQ(error_of("[zones.nowhere]\n").substr(0, 28), "hyper.toml:1: zones.nowhere:");
+    EXPECT_EQ(error_of("[zones.US-MIDW-MISO]\n[zones.US-MISO]\n"), "hyper.toml:2: zones.US-MISO: zone US-MIDW-MISO is there twice");
+    EXPECT_EQ(error_of(feed + "[zones.DE]\nfeeds = [\"b\"]\n"), "hyper.toml:3: zones.DE.feeds: there is no feed \"b\" ([feeds.b])");
+}
+
 TEST(Config, says_what_would_be_right) {
     EXPECT_EQ(error_of(std::string(one_job) + "rpo = \"a day\"\n"), "hyper.toml:4: jobs.db.rpo: \"a day\" is no length of time (try 90s, 15m, 18h, 2d or 1h30m)");
     EXPECT_EQ(error_of(std::string(one_job) + "rpo = 24\n"), "hyper.toml:4: jobs.db.rpo: is a text of 1 to 4096 bytes, in quotes and on one line");
