@@ -57,6 +57,8 @@ Result<void> Signals<kind>::add_zone(const std::string& zone, const IntensitySer
     Zone made{ZoneChain(zone, kind, std::move(abouts), table), std::move(zone_feeds)};
     for (size_t i = 0; i < stored.size(); i++) made.chain.memory(i).take_stored(stored[i]);
     std::lock_guard lock(mutex_);
+    for (size_t place = 0; place < made.feeds.size(); place++)
+        if (auto& failure = feeds_[made.feeds[place].feed].failure) made.chain.set_failure(place, failure, next_of(made.feeds[place]));
     zones_.emplace(zone, std::move(made));
     return {};
 }
@@ -113,6 +115,7 @@ typename Signals<kind>::Taken Signals<kind>::take(size_t feed, const Due& one, F
         if (!answer->missing) {
             schedule.succeeded(now);
             slot.service.reset();
+            slot.failure.reset();
             zone.chain.set_failure(one.place, std::nullopt, schedule.next());
             taken.news |= failed_before;
             return taken;
@@ -120,13 +123,15 @@ typename Signals<kind>::Taken Signals<kind>::take(size_t feed, const Due& one, F
     }
     taken.news |= !failed_before;
     const FeedFailure failure = answer ? *answer->missing : answer.error();
+    if (!failed_before) log_warning("feed {}: zone {}: {}", slot.feed->about().name, one.zone, failure.message);
     if (!is_of_the_service(failure.problem)) {
+        slot.failure.reset();
         schedule.failed(failure, now);
         zone.chain.set_failure(one.place, failure, schedule.next());
         return taken;
     }
     slot.service.failed(failure, now);
-    log_debug("{}: {}, next try {}", slot.feed->about().name, failure.message, instant_text(slot.service.next()));
+    slot.failure = failure;
     for (auto& entry : zones_)
         for (size_t place = 0; place < entry.second.feeds.size(); place++)
             if (entry.second.feeds[place].feed == feed) entry.second.chain.set_failure(place, failure, next_of(entry.second.feeds[place]));

@@ -50,6 +50,7 @@ class Signals {
     struct FeedSlot {
         std::unique_ptr<Feed<kind>> feed;
         PollSchedule service;     // after failures of all of it
+        std::optional<FeedFailure> failure{};  // of all of it
         bool in_flight = false;
     };
     struct ZoneFeed {

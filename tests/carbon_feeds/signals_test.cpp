@@ -96,6 +96,14 @@ TEST(Signals, ask_for_no_other_zone_of_a_service_that_is_down) {
     EXPECT_EQ(signals.outlook("FR", day, day + hours(1))->words[0].substr(0, 22), "first: 503, next try 0");
 }
 
+TEST(Signals, say_of_a_zone_that_is_added_later_that_its_service_is_down) {
+    AverageSignals signals(feeds([](const std::string&, Instant) { return failing(FeedProblem::unavailable, "503"); }), nullptr, 1);
+    ASSERT_TRUE(signals.add_zone("DE"));
+    signals.poll(0, day);
+    ASSERT_TRUE(signals.add_zone("FR"));
+    EXPECT_EQ(signals.outlook("FR", day, day + hours(1))->words[0].substr(0, 22), "first: 503, next try 0");
+}
+
 TEST(Signals, go_on_with_other_zones_where_one_is_refused) {
     AverageSignals signals(feeds([&](const std::string& zone, Instant now) {
         return zone == "DE" ? failing(FeedProblem::not_allowed, "403") : report(now, 50);
