@@ -2,9 +2,9 @@
 // hyperd without its doors: keeps the jobs, asks decide() what each does now, writes that down, and then does it.
 //
 // Design note. One thread, that of loop(), decides. It wakes at the earliest moment that a decision names, when a run ends, and when somebody asked
-// for something or a carbon service told something new; everything it knows is behind one mutex, which is not held while anything waits for a disk of ours or for a network. The order is
-// always: read what happened, decide, commit, act. What was committed and not done yet when hyperd is killed is done at the next start: a run that
-// was going on is taken up as one that was interrupted, under the same period, which is its idempotency key.
+// for something or a carbon service told something new; everything it knows is behind one mutex, which is not held while anything waits for a disk
+// of ours or for a network. The order is always: read what happened, decide, commit, act. What was committed and not done yet when hyperd is killed
+// is done at the next start: a run that was going on is taken up as one that was interrupted, under the same period, which is its idempotency key.
 #pragma once
 
 #include <condition_variable>
@@ -93,10 +93,10 @@ class Daemon {
     };
 
     Daemon(DaemonOptions options, scheduler::Store store) : options_(std::move(options)), store_(std::move(store)) {}
+    void start_polling();
+    Result<void> load_again();
     // All of these need mutex_.
     Result<void> load();
-    Result<void> load_again();  // takes the mutex, as does the next
-    void start_polling();
     Result<scheduler::Config> read_all(std::map<std::string, std::string>& added);
     Result<void> take_up_interrupted();
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
