@@ -2,7 +2,6 @@
 #include "scheduler/decide.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "scheduler/due.h"
@@ -77,6 +76,7 @@ class Decider {
             look_at(entry.second, fresh);
         }
         plan_all();
+        share_bandwidth();
         std::vector<Decision> decisions;
         for (Open& open : jobs_) decisions.push_back(std::move(open.decision));
         return decisions;
@@ -89,7 +89,7 @@ class Decider {
         const JobState& state = *open.state;
         auto found = world_.measures.find(job.source);
         const auto& measures = found == world_.measures.end() ? none : found->second;
-        const uint64_t rate = rate_of(job);
+        const uint64_t rate = least_rate_of(job);
         const bool first = !state.last_point;
         auto since = [&](Instant at) { return first ? Seconds(0) : std::max(Seconds(1), at - *state.last_point); };
         SyncSize& size = open.decision.size;
@@ -107,17 +107,38 @@ class Decider {
         if (state.phase == Phase::running) ran += now_ - state.attempt_started.value_or(now_);
         open.left = std::max(size.length - ran, std::max(Seconds(1), size.length / 20));
         open.guard = std::max(size.length_p95 - ran, open.left) - open.left;
-        open.decision.bandwidth_bytes_per_second = rate;
+        open.decision.bandwidth_bytes_per_second = rate_of(job);
         auto restore = job.rules.rto ? estimate_restore(measures) : std::nullopt;
         if (restore && restore->length > *job.rules.rto)
             open.decision.notes.push_back(fmt::format("to restore all {:.1f} GB takes {} at the rate of its syncs, longer than the rto of {}", double(restore->bytes) / 1e9,
                                                       duration_text(restore->length), duration_text(*job.rules.rto)));
     }
 
-    uint64_t rate_of(const Job& job) const {
-        uint64_t own = bandwidth_at(job.rules.limits.bandwidth, job.rules.timezone, now_);
-        uint64_t all = bandwidth_at(world_.config.limits.bandwidth, world_.config.limits.timezone, now_);
-        return own == 0 ? all : all == 0 ? own : std::min(own, all);
+    static uint64_t least(uint64_t one, uint64_t other) { return one == 0 ? other : other == 0 ? one : std::min(one, other); }
+    uint64_t rate_of(const Job& job) const { return bandwidth_at(job.rules.limits.bandwidth, job.rules.timezone, now_); }
+    uint64_t rate_of_all() const { return bandwidth_at(world_.config.limits.bandwidth, world_.config.limits.timezone, now_); }
+
+    // What is left for it when as many run as may.
+    uint64_t least_rate_of(const Job& job) const {
+        uint64_t all = rate_of_all();
+        if (all == 0) return rate_of(job);
+        size_t places = world_.config.jobs.size();
+        if (world_.config.limits.runs > 0) places = std::min<size_t>(places, world_.config.limits.runs);
+        return least(rate_of(job), std::max<uint64_t>(1, all / std::max<size_t>(places, 1)));
+    }
+
+    // What all may take is divided among those that run; who has a lower limit of its own leaves the rest to the others.
+    void share_bandwidth() {
+        uint64_t left = rate_of_all();
+        if (left == 0) return;
+        std::vector<uint64_t*> rates;
+        for (Open& open : jobs_)
+            if (open.decision.action == Action::run || open.decision.action == Action::go_on) rates.push_back(&open.decision.bandwidth_bytes_per_second);
+        std::ranges::sort(rates, {}, [](const uint64_t* rate) { return *rate == 0 ? UINT64_MAX : *rate; });
+        for (size_t i = 0; i < rates.size(); i++) {
+            *rates[i] = least(*rates[i], std::max<uint64_t>(1, left / (rates.size() - i)));
+            left -= std::min(left, *rates[i]);
+        }
     }
 
     void find_deadlines(Open& open) {
@@ -550,59 +571,10 @@ class Decider {
     std::map<std::string, JobState> fresh_;
 };
 
-constexpr std::array<const char*, 6> action_names{"wait", "run", "go-on", "suspend", "cancel", "none"};
-constexpr std::array<const char*, 14> cause_names{"due",   "not-due", "planned", "deadline", "window", "limit",  "budget",
-                                                  "dependency", "retry",   "paused",  "asked",    "replaced", "cancelled", "nothing"};
-
 }  // namespace
-
-const char* action_name(Action action) {
-    return action_names[static_cast<size_t>(action)];
-}
-
-const char* cause_name(Cause cause) {
-    return cause_names[static_cast<size_t>(cause)];
-}
 
 std::vector<Decision> decide(const World& world) {
     return Decider(world).decide();
-}
-
-JobState after_decision(JobState state, const Decision& decision, Instant now) {
-    if (decision.served_until) state.served_until = std::max(state.served_until.value_or(*decision.served_until), *decision.served_until);
-    if (decision.buffered) state.buffered = decision.buffered;
-    state.why = decision.explanation;
-    switch (decision.action) {
-        case Action::run:
-            return after_start(std::move(state), decision.period, decision.due, now);
-        case Action::cancel:
-            state.cancelled = true;
-            return state;
-        case Action::go_on:
-        case Action::suspend:
-            return state;
-        case Action::none:
-            state.phase = Phase::done;
-            state.next_start.reset();
-            return state;
-        case Action::wait:
-            break;
-    }
-    if (state.phase != Phase::retrying) state.phase = decision.cause == Cause::user_paused ? Phase::paused : Phase::waiting;
-    state.next_start = decision.at;
-    if (!decision.period.empty() && decision.cause != Cause::not_due && !decision.period.starts_with("asked ")) {
-        if (state.period != decision.period) state.attempts = 0;
-        state.period = decision.period;
-        state.due = decision.due;
-    }
-    return state;
-}
-
-std::optional<Instant> next_wake(const std::vector<Decision>& decisions, Instant now) {
-    std::optional<Instant> first;
-    for (const Decision& decision : decisions)
-        if (decision.at && *decision.at > now) lower(first, *decision.at);
-    return first;
 }
 
 }  // namespace hyper::scheduler

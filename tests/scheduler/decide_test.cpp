@@ -470,6 +470,26 @@ TEST(Decide, tells_a_run_of_its_rate_as_the_clock_goes_on) {
     EXPECT_EQ(rate_at(day0 + hours(18)), 8u << 20);
 }
 
+TEST(Decide, divides_what_all_may_take_among_those_that_run) {
+    auto rates_of = [](const std::string& limits, const std::string& a, const std::string& b, std::initializer_list<const char*> running) {
+        SmallWorld world = two_jobs(limits, a, b);
+        for (const char* job : running) {
+            JobState& state = world.states[job];
+            state.job = job, state.since = day0, state.phase = Phase::running, state.period = "asked 1", state.attempt_started = day0;
+        }
+        std::map<std::string, uint64_t> rates;
+        for (const Decision& decision : world.decide_all(day0 + hours(1)))
+            if (decision.action == Action::go_on) rates[decision.job] = decision.bandwidth_bytes_per_second;
+        return rates;
+    };
+    using Rates = std::map<std::string, uint64_t>;
+    const std::string all = "bandwidth = [{rate = \"8MiB/s\"}]\n", low = "limits = {bandwidth = [{rate = \"1MiB/s\"}]}\n";
+    EXPECT_EQ(rates_of(all, "", "", {"a", "b"}), (Rates{{"a", 4u << 20}, {"b", 4u << 20}}));
+    EXPECT_EQ(rates_of(all, low, "", {"a", "b"}), (Rates{{"a", 1u << 20}, {"b", 7u << 20}}));
+    EXPECT_EQ(rates_of(all, "", "paused = true\n", {"a"}), (Rates{{"a", 8u << 20}})) << "who does not run takes nothing";
+    EXPECT_EQ(rates_of("", "", low, {"a", "b"}), (Rates{{"a", 0}, {"b", 1u << 20}}));
+}
+
 TEST(Decide, spreads_jobs_with_one_forecast_over_what_fits) {
     SmallWorld world = two_jobs("runs = 1", "rpo = \"30h\"\n" + no_retry + de, "rpo = \"30h\"\n" + no_retry + de);
     for (const char* job : {"a", "b"}) {
