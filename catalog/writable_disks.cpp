@@ -19,9 +19,9 @@ bool WritableDisks::offers(const std::string& name) {
     return !raw || !*raw || (*raw)->itself;
 }
 
-bool WritableDisks::writes(const std::string& name) {
-    if (catalog_.volume_folder(name).value_or(std::nullopt)) return true;
-    auto raw = catalog_.raw_file(name).value_or(std::nullopt);
+Result<bool> WritableDisks::writes(const std::string& name) {
+    if (TRY(catalog_.volume_folder(name))) return true;
+    auto raw = TRY(catalog_.raw_file(name));
     return raw && raw->itself;
 }
 

@@ -24,8 +24,8 @@ class WritableDisks {
 
     // Whether a name is to be offered beside disks that are written: false for a view of a raw disk.
     bool offers(const std::string& name);
-    // Whether a name is a disk's own, and the disk one that can be written. false where that cannot be told.
-    bool writes(const std::string& name);
+    // Whether a name is a disk's own, and the disk one that can be written. Errors: those of Catalog::raw_file().
+    Result<bool> writes(const std::string& name);
     // What a name stands for, to be written: a raw disk's file; a volume's draft; for NAME@GENERATION+rw an overlay that only this
     // caller has and that is gone with it. nullptr where it is none of these. Errors: EACCES for a view of a raw disk, since a
     // view stands on content that does not change; those of Catalog::raw_file(), WritableFile::open() and

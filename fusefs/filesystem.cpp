@@ -44,13 +44,19 @@ Filesystem& filesystem(fuse_req_t request) {
 int fuse_errno(const Node& node, const Error& error) {
     if (error.code == ENOENT) return ENOENT;
     log_error("{}: {}", node.path, error.message);
-    return error.code == EFBIG || error.code == ENOMEM ? error.code : EIO;
+    bool told = error.code == EFBIG || error.code == ENOMEM || error.code == EBUSY || error.code == EACCES || error.code == EROFS;
+    return told ? error.code : EIO;
 }
 
 // The same for a change.
 int change_errno(const Filesystem::Handle& opened, const Error& error) {
     log_error("{}: {}", opened.path, error.message);
     return error.code == ENOSPC || error.code == EDQUOT ? error.code : EIO;
+}
+
+// What can be written may be another disk, of another size, as soon as it is opened.
+double attribute_seconds_of(const struct stat& status) {
+    return (status.st_mode & S_IWUSR) != 0 ? 0 : attribute_seconds;
 }
 
 Filesystem::Handle& handle(const fuse_file_info& info) {
@@ -90,6 +96,8 @@ void list_folder(fuse_req_t request, const Entries& all, size_t count, size_t fi
 void on_init(void*, fuse_conn_info* connection) {
     connection->max_write = read_bytes_max;  // libfuse derives the largest read from it too
     connection->max_readahead = read_bytes_max;
+    // Who truncates a file when opening it is to hear that it keeps its size, which setattr() says.
+    connection->want &= ~static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
 }
 
 fuse_lowlevel_ops make_operations() {
@@ -174,14 +182,19 @@ Result<struct stat> Filesystem::attributes(const Node& node) {
         return status;
     }
     // A look is none that opens a draft, but for a lazy volume, of which there is nothing else yet.
-    bool writes = shelf_.writes(node.export_name);
-    auto opened = shelf_.open(node.export_name);
-    if (!opened && writes) opened = shelf_.open_for_writing(node.export_name);
-    std::shared_ptr<const OpenFile> file = TRY(std::move(opened));
+    bool writes = TRY(shelf_.writes(node.export_name));
+    std::shared_ptr<const OpenFile> file = writes ? shelf_.held_for_writing(node.export_name) : nullptr;
+    if (!file) {
+        auto opened = shelf_.open(node.export_name);
+        if (!opened && writes) opened = shelf_.open_for_writing(node.export_name);
+        file = TRY(std::move(opened));
+    }
     status.st_mode = S_IFREG | (writes ? 0644 : 0444);
     status.st_nlink = 1;
     status.st_size = static_cast<off_t>(file->source->size_bytes());
     status.st_blocks = static_cast<blkcnt_t>(divide_up(file->allocated_bytes, sector_bytes));
+    // A file without a block counts as one without data, whatever is written to it later.
+    if (writes) status.st_blocks = std::max<blkcnt_t>(status.st_blocks, 1);
     status.st_blksize = read_bytes_max;
     return status;
 }
@@ -199,7 +212,7 @@ void Filesystem::lookup(fuse_req_t request, fuse_ino_t folder, const char* name)
             entry.ino = status->st_ino = tree_.node(*found).inode;
             entry.attr = *status;
             entry.entry_timeout = name_seconds;
-            entry.attr_timeout = attribute_seconds;
+            entry.attr_timeout = attribute_seconds_of(*status);
             error = 0;
         } else {
             error = fuse_errno(candidate, status.error());
@@ -217,7 +230,7 @@ void Filesystem::getattr(fuse_req_t request, fuse_ino_t inode) {
     if (node == nullptr) {
         fuse_reply_err(request, ENOENT);
     } else if (auto status = attributes(*node)) {
-        fuse_reply_attr(request, &*status, attribute_seconds);
+        fuse_reply_attr(request, &*status, attribute_seconds_of(*status));
     } else {
         fuse_reply_err(request, fuse_errno(*node, status.error()));
     }
@@ -240,12 +253,15 @@ void Filesystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info
         fuse_reply_err(request, node == nullptr ? ENOENT : EISDIR);
         return;
     }
-    bool writes = shelf_.writes(node->export_name);
-    if (!writes && (info->flags & O_ACCMODE) != O_RDONLY) {
-        fuse_reply_err(request, EACCES);
+    const bool reads_only = (info->flags & O_ACCMODE) == O_RDONLY;
+    auto writes = shelf_.writes(node->export_name);
+    if (!writes || (!*writes && !reads_only)) {
+        fuse_reply_err(request, writes ? EACCES : fuse_errno(*node, writes.error()));
         return;
     }
-    auto file = writes ? shelf_.open_for_writing(node->export_name) : shelf_.open(node->export_name);
+    auto file = *writes ? shelf_.open_for_writing(node->export_name) : shelf_.open(node->export_name);
+    // A file that we may not write, nobody writes here.
+    if (!file && reads_only && (file.error().code == EACCES || file.error().code == EROFS)) file = shelf_.open(node->export_name);
     if (!file) {
         fuse_reply_err(request, fuse_errno(*node, file.error()));
         return;
@@ -261,9 +277,12 @@ void Filesystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info
     if (fuse_reply_open(request, info) != 0) close(opened);
 }
 
+// The last user of a draft may wait for it to be closed.
 void Filesystem::close(Handle* opened) {
-    std::lock_guard lock(mutex_);
-    opened_.erase(opened);
+    {
+        std::lock_guard lock(mutex_);
+        opened_.erase(opened);
+    }
     delete opened;
 }
 
@@ -282,7 +301,7 @@ void Filesystem::setattr(fuse_req_t request, fuse_ino_t inode, const struct stat
     else if (resizes || (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0)
         fuse_reply_err(request, EPERM);
     else
-        fuse_reply_attr(request, &*status, attribute_seconds);
+        fuse_reply_attr(request, &*status, attribute_seconds_of(*status));
 }
 
 void Filesystem::read(fuse_req_t request, fuse_ino_t inode, const fuse_file_info& info,
@@ -347,10 +366,11 @@ void Filesystem::lseek(fuse_req_t request, const OpenFile& file, uint64_t offset
 
 void Filesystem::write(fuse_req_t request, const Handle& opened, uint64_t offset, std::span<const std::byte> bytes, bool durable) {
     WritableDisk* disk = opened.file->writable.get();
-    if (disk == nullptr || !range_within(offset, bytes.size(), disk->size_bytes())) {
+    if (disk == nullptr || offset >= disk->size_bytes()) {
         fuse_reply_err(request, disk == nullptr ? EBADF : ENOSPC);
         return;
     }
+    bytes = bytes.first(std::min<uint64_t>(bytes.size(), disk->size_bytes() - offset));
     if (auto done = hyper::write(*disk, offset, bytes, durable); !done)
         fuse_reply_err(request, change_errno(opened, done.error()));
     else

@@ -37,6 +37,7 @@ uint64_t count_allocated(const Source& source) {
 }  // namespace
 
 Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_name) {
+    let_go();
     std::list<Kept> dropped;
     {
         std::lock_guard lock(mutex_);
@@ -56,16 +57,19 @@ Result<std::shared_ptr<const OpenFile>> Shelf::open(const std::string& export_na
 }
 
 Result<std::shared_ptr<const OpenFile>> Shelf::open_for_writing(const std::string& export_name) {
-    {
-        std::lock_guard lock(mutex_);
-        if (auto file = written_[export_name].lock()) return file;
-    }
+    if (auto file = held_for_writing(export_name)) return file;
     std::shared_ptr<WritableDisk> disk = TRY(writable_->open(export_name));
     if (!disk) return fail(EACCES, "{}: cannot be written", export_name);
     std::shared_ptr<const Source> source = source_of(disk);
     uint64_t allocated_bytes = count_allocated(*source);
     std::lock_guard lock(mutex_);
     return put(written_, export_name, std::move(source), std::move(disk), allocated_bytes);
+}
+
+std::shared_ptr<const OpenFile> Shelf::held_for_writing(const std::string& export_name) {
+    std::lock_guard lock(mutex_);
+    auto found = written_.find(export_name);
+    return found == written_.end() ? nullptr : found->second.lock();
 }
 
 std::shared_ptr<const OpenFile> Shelf::put(Files& files, const std::string& export_name, std::shared_ptr<const Source> source,
@@ -80,11 +84,15 @@ std::shared_ptr<const OpenFile> Shelf::put(Files& files, const std::string& expo
 }
 
 void Shelf::keep(const std::shared_ptr<const OpenFile>& file, std::list<Kept>& dropped) {
-    Clock::time_point now = Clock::now();
-    kept_.remove_if([&](const Kept& kept) { return kept.file == file; });
-    kept_.push_front({now, file});
-    while (kept_.size() > kept_max || now - kept_.back().used > kept_for)
-        dropped.splice(dropped.end(), kept_, std::prev(kept_.end()));
+    if (std::ranges::any_of(kept_, [&](const Kept& kept) { return kept.file == file; })) return;
+    kept_.push_front({Clock::now(), file});
+    if (kept_.size() > kept_max) dropped.splice(dropped.end(), kept_, std::prev(kept_.end()));
+}
+
+void Shelf::let_go() {
+    std::list<Kept> dropped;
+    std::lock_guard lock(mutex_);
+    while (!kept_.empty() && Clock::now() - kept_.back().since > kept_for) dropped.splice(dropped.end(), kept_, std::prev(kept_.end()));
 }
 
 }  // namespace hyper

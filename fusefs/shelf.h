@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exports that a mount has opened. Opening a view costs a pass over its disk's extents, so what
-// was in use a moment ago is kept ready; what nobody uses is let go, so that a replaced image
+// was opened a moment ago is kept ready; then it is let go but for those who have it open, so that a replaced image
 // shows.
 #pragma once
 
@@ -45,18 +45,20 @@ class Shelf {
     explicit Shelf(Catalog& catalog, WritableDisks* writable = nullptr) : catalog_(catalog), writable_(writable) {}
 
     // Whether the name can be opened for writing.
-    bool writes(const std::string& export_name) const { return writable_ != nullptr && writable_->writes(export_name); }
+    Result<bool> writes(const std::string& export_name) const { return writable_ != nullptr ? writable_->writes(export_name) : Result<bool>(false); }
+    // That somebody has open for writing; nullptr for none.
+    std::shared_ptr<const OpenFile> held_for_writing(const std::string& export_name);
     // For a name of that kind: the same object for as long as somebody holds it, and not longer, so that a draft is closed when its
     // last user closes the file. Errors: those of WritableDisks::open().
     Result<std::shared_ptr<const OpenFile>> open_for_writing(const std::string& export_name);
 
-    // The same object for as long as somebody holds it. Errors: those of Catalog::open_export().
+    // The same object for as long as somebody holds it, which the shelf does for a while. Errors: those of Catalog::open_export().
     Result<std::shared_ptr<const OpenFile>> open(const std::string& export_name);
 
   private:
     using Clock = std::chrono::steady_clock;
     struct Kept {
-        Clock::time_point used;
+        Clock::time_point since;
         std::shared_ptr<const OpenFile> file;
     };
 
@@ -65,6 +67,8 @@ class Shelf {
     // What is made of it, or what another thread has put there first. guarded by mutex_
     std::shared_ptr<const OpenFile> put(Files& files, const std::string& export_name, std::shared_ptr<const Source> source,
                                         std::shared_ptr<WritableDisk> disk, uint64_t allocated_bytes);
+    // Lets go what was kept for long enough.
+    void let_go();
     // guarded by mutex_; `dropped` receives what is let go, to be freed without the lock.
     void keep(const std::shared_ptr<const OpenFile>& file, std::list<Kept>& dropped);
 

@@ -52,8 +52,8 @@ Node& Tree::node_of(const std::string& path, const std::string& export_name) {
         if (inode <= root_inode) continue;
         std::unique_ptr<Node>& node = nodes_[inode];
         if (!node) node = std::make_unique<Node>(inode, path, export_name);
-        // A name that was a file and now is a folder is another node, with the next number.
-        if (node->path == path && node->folder() == export_name.empty()) return *node;
+        // A name that means something else than before, as a folder or another export, is another node, with the next number.
+        if (node->path == path && node->export_name == export_name) return *node;
     }
 }
 

@@ -69,6 +69,13 @@ Result<std::map<std::string, PowerTariff>> read_tariffs(const Config& config) {
     return tariffs;
 }
 
+// Up to where its last gap begins: tariffs end, and weights that are not known would hide those that are.
+carbon::StepSeries known_start(const carbon::StepSeries& series) {
+    std::vector<double> values = series.values();
+    while (!values.empty() && std::isnan(values.back())) values.pop_back();
+    return carbon::StepSeries(series.start(), series.step(), std::move(values));
+}
+
 Result<Costs> Costs::load(const Config& config) {
     Costs costs;
     auto prices = read_prices(config.prices.files);
@@ -115,7 +122,8 @@ ExpectedCosts Costs::expected(const Config& config, const std::map<std::string, 
         if (measured != measures.end() && !measured->second.empty()) {
             auto last = state == states.end() ? std::nullopt : state->second.last_point;
             Seconds since = last ? std::max(Seconds(1), now - *last) : Seconds(0);
-            money = of_sync(job, estimate_sync(measured->second, since, 0).bytes, sent, now);
+            const SyncSize size = estimate_sync(measured->second, since, 0);
+            if (size.measured) money = of_sync(job, size.bytes, sent, now);
         }
         if (money)
             expected.money[name] = *money;
@@ -148,8 +156,10 @@ std::optional<Money> Costs::of_power(const Job& job, const carbon::SyncEnergy& e
 void Costs::add_power(std::map<std::string, ZoneOutlook>& zones, Instant now) const {
     const Instant from{now.time_since_epoch() / power_step * power_step};
     for (const auto& [zone, tariff] : tariffs_) {
-        zones[zone].price_per_kwh = tariff.series(from, from + power_reach, power_step);
-        zones[zone].price_currency = tariff.currency();
+        ZoneOutlook& outlook = zones[zone];
+        outlook.price_per_kwh = known_start(tariff.series(from, from + power_reach, power_step));
+        outlook.price_currency = tariff.currency();
+        if (outlook.price_per_kwh.empty()) outlook.notes.push_back(fmt::format("zone {}: its tariff says nothing of now, so what power costs is not known", zone));
     }
 }
 

@@ -52,7 +52,7 @@ struct Open {
     Decision decision;
     Due due;
     Seconds left{};                   // of the run, as expected
-    Seconds guard{};
+    Seconds whole{}, slow{};          // the same, and of a slow run, where nothing of what stopped attempts did is found again: many sources are read anew
     std::optional<Instant> hard_end;  // by the rpo
     std::optional<Instant> hard_start;
     std::optional<Instant> soft_end;  // by the period
@@ -103,10 +103,11 @@ class Decider {
         if (size.measured && rpo && !first) size.length_p95 = std::max(size.length_p95, estimate_sync(measures, *rpo, rate).length_p95);
         size.length = std::max(size.length, Seconds(1));
         size.length_p95 = std::max(size.length_p95, size.length);
-        Seconds ran = state.ran;
-        if (state.phase == Phase::running) ran += now_ - state.attempt_started.value_or(now_);
-        open.left = std::max(size.length - ran, std::max(Seconds(1), size.length / 20));
-        open.guard = std::max(size.length_p95 - ran, open.left) - open.left;
+        const Seconds runs_for = state.phase == Phase::running ? now_ - state.attempt_started.value_or(now_) : Seconds(0);
+        const Seconds least = std::max(Seconds(1), size.length / 20);
+        open.left = std::max(size.length - state.ran - runs_for, least);
+        open.whole = std::max(size.length - runs_for, least);
+        open.slow = std::max(size.length_p95 - runs_for, open.whole);
         open.decision.bandwidth_bytes_per_second = rate_of(job);
         auto restore = job.rules.rto ? estimate_restore(measures) : std::nullopt;
         if (restore && restore->length > *job.rules.rto)
@@ -146,38 +147,36 @@ class Decider {
         const JobState& state = *open.state;
         if (job.rules.rpo) {
             Instant point = state.last_point.value_or(state.since);
-            // An attempt that failed too often, or was cancelled, is not begun again at once; nor does one follow the other without a breath.
-            Seconds rest = state.last_failed ? job.rules.retry.cap : std::min(Seconds(60), *job.rules.rpo / 50);
-            Seconds guard = open.guard + retry_guard(job.rules.retry, open.decision.size.length_p95, *job.rules.rpo);
             open.hard_end = point + *job.rules.rpo;
-            open.hard_start = *open.hard_end - guard - open.left;
-            if (state.last_end && state.attempts == 0) open.hard_start = std::max(*open.hard_start, *state.last_end + rest);
-            open.guard = guard;
+            const SyncSize& size = open.decision.size;
+            const Seconds guard = retry_guard(job.rules.retry, size.length_p95, *job.rules.rpo);
+            open.hard_start = *open.hard_end - guard - open.slow;
+            // An attempt that fails is counted for nothing, so the next one is as long as this one was.
+            open.decision.retry_by = {*open.hard_end - guard - size.length_p95, *open.hard_end - size.length_p95, *open.hard_end - size.length};
+            if (state.last_end && state.attempts == 0) open.hard_start = std::max(*open.hard_start, rested(open));
         }
         open.soft_end = open.due.period_end;
+        if (open.soft_end) open.decision.retry_by.push_back(*open.soft_end - open.decision.size.length);
+        std::ranges::sort(open.decision.retry_by);
         std::optional<Instant> deadline = open.hard_end;
         if (open.soft_end) lower(deadline, *open.soft_end);
         open.decision.deadline = deadline;
         // A period's end is worth no guard: nothing is lost but its punctuality.
         open.decision.last_start = open.hard_start;
         if (open.soft_end) lower(open.decision.last_start, *open.soft_end - open.left);
-        find_retries(open);
         open.forced = open.hard_start && now_ >= *open.hard_start;
-        open.decision.at_risk = open.hard_end && now_ + open.left > *open.hard_end;
+        open.decision.at_risk = open.hard_end && now_ + open.whole > *open.hard_end;
     }
 
-    // An attempt that fails is counted for nothing, so the next one is as long as this one was.
-    void find_retries(Open& open) const {
-        const SyncSize& size = open.decision.size;
-        const Seconds ran = open.state->ran;
-        Seconds whole = std::max(size.length - ran, Seconds(1)), slow = std::max(size.length_p95 - ran, whole);
-        std::vector<Instant>& by = open.decision.retry_by;
-        if (open.hard_end) {
-            Seconds guard = retry_guard(open.job->rules.retry, size.length_p95, *open.job->rules.rpo);
-            by = {*open.hard_end - guard - slow, *open.hard_end - slow, *open.hard_end - whole};
-        }
-        if (open.soft_end) by.push_back(*open.soft_end - whole);
-        std::ranges::sort(by);
+    // Runs do not follow one another without a breath, nor one that failed too often, or was cancelled, at once; but that rest
+    // does not go past the last moments at which a run can be whole in time.
+    Instant rested(const Open& open) const {
+        const Policy& rules = open.job->rules;
+        Instant breath = *open.state->last_end + std::min(Seconds(60), *rules.rpo / 50);
+        if (!open.state->last_failed) return breath;
+        Instant rest = *open.state->last_end + rules.retry.cap;
+        auto last = std::ranges::upper_bound(open.decision.retry_by, breath);
+        return last == open.decision.retry_by.end() ? rest : std::min(rest, *last);
     }
 
     void look_at(const Job& job, const JobState& state) {
@@ -368,36 +367,42 @@ class Decider {
         if (holds && open.hard_start && !open.forced) lower(decision.at, *open.hard_start);
     }
 
-    bool over_budget(Open& open) {
+    struct Exceeded {
+        std::string text;
+        OnExceed then;
+    };
+
+    // What of this month's requests or money is used up.
+    std::optional<Exceeded> exceeded(const Open& open) const {
         const Job& job = *open.job;
-        Decision& decision = open.decision;
-        Instant month = next_month(now_);
         auto calls = world_.used.api_calls.find(job.name);
         uint64_t used_calls = calls == world_.used.api_calls.end() ? 0 : calls->second, all_calls = 0;
         for (const auto& entry : world_.used.api_calls) all_calls += entry.second;
         uint64_t own_max = job.rules.limits.api_calls.per_month, all_max = world_.config.limits.api_calls.per_month;
         if ((own_max > 0 && used_calls >= own_max) || (all_max > 0 && all_calls >= all_max)) {
             bool own = own_max > 0 && used_calls >= own_max;
-            return defer(open, month, fmt::format("{} of {} requests of this month are used up", own ? used_calls : all_calls, own ? own_max : all_max));
+            return Exceeded{fmt::format("{} of {} requests of this month are used up", own ? used_calls : all_calls, own ? own_max : all_max), OnExceed::stop};
         }
-        if (!job.rules.cost.budget) return false;
+        if (!job.rules.cost.budget) return std::nullopt;
         const Budget& budget = *job.rules.cost.budget;
         auto cost = world_.costs.find(job.name), used = world_.used.money.find(job.name);
         Money spent = used == world_.used.money.end() ? Money{} : used->second, next = cost == world_.costs.end() ? Money{} : cost->second;
-        if (auto power = RunWeights(job, world_, decision.size.bytes, decision.size.length).power_money(now_)) next = next + *power;
-        if (spent + next <= budget.amount) return false;
-        std::string text = fmt::format("{} {} of this month's {} are spent, and the run would cost {}", money_text(spent), job.rules.cost.currency,
-                                       money_text(budget.amount), money_text(next));
-        if (budget.on_exceed == OnExceed::warn) {
-            decision.notes.push_back("over budget: " + text);
-            return false;
-        }
-        if (budget.on_exceed == OnExceed::defer_within_rpo && !open.hard_start && decision.last_start) month = std::min(month, *decision.last_start);
-        if (budget.on_exceed == OnExceed::defer_within_rpo && month <= now_) {
-            decision.notes.push_back("over budget: " + text);
-            return false;
-        }
-        return defer(open, month, text);
+        if (auto power = RunWeights(job, world_, open.decision.size.bytes, open.decision.size.length).power_money(now_)) next = next + *power;
+        if (spent + next <= budget.amount) return std::nullopt;
+        return Exceeded{fmt::format("{} {} of this month's {} are spent, and the run would cost {}", money_text(spent), job.rules.cost.currency,
+                                    money_text(budget.amount), money_text(next)),
+                        budget.on_exceed};
+    }
+
+    bool over_budget(Open& open) {
+        auto over = exceeded(open);
+        if (!over) return false;
+        Instant until = next_month(now_);
+        const bool within = over->then == OnExceed::defer_within_rpo;
+        if (within && !open.hard_start && open.decision.last_start) until = std::min(until, *open.decision.last_start);
+        if (over->then != OnExceed::warn && !(within && until <= now_)) return defer(open, until, over->text);
+        open.decision.notes.push_back("over budget: " + over->text);
+        return false;
     }
 
     bool defer(Open& open, Instant until, const std::string& text) {
@@ -453,6 +458,7 @@ class Decider {
             start(open, Cause::deadline, fmt::format("no time is left to wait: to be whole by {} it must run now", instant_text(*open.hard_end)));
             if (window_closed(open)) decision.notes.push_back("its window is closed, but the rpo comes first");
             if (!room.limits_fit(job, now_, now_ + open.left)) decision.notes.push_back("more run than limits allow, but the rpo comes first");
+            if (auto over = exceeded(open)) decision.notes.push_back("over budget: " + over->text);
             if (decision.at_risk) decision.notes.push_back(fmt::format("the rpo was, or will be, missed: it ends at {}", instant_text(*open.hard_end)));
         } else if (open.asked) {
             if (room.limits_fit(job, now_, now_ + Seconds(1)))

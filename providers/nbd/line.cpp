@@ -100,12 +100,6 @@ Outcome<Facts> Line::connected(const hyper_call& call) {
     }
 }
 
-void Line::begin() {
-    std::lock_guard lock(mutex_);
-    if (std::exchange(wanted_, true)) return;
-    ::eventfd_write(wake_fd_, 1);
-}
-
 void Line::read(hyper_read& read) {
     auto request = std::make_unique<Request>(Request{this});
     request->read = &read;
@@ -261,15 +255,14 @@ Outcome<void> Line::connect() {
 void Line::run() {
     for (;;) {
         std::vector<std::unique_ptr<Request>> fresh;
-        bool first, wanted;
+        bool first;
         {
             std::lock_guard lock(mutex_);
             if (stopping_) break;
             fresh.swap(queue_);
             first = !first_connection_;
-            wanted = wanted_ && !tried_;
         }
-        if (nbd_ == nullptr && !first && !wanted && fresh.empty()) {
+        if (nbd_ == nullptr && !first && fresh.empty()) {
             pollfd wake{wake_fd_, POLLIN, 0};
             eventfd_t ignored;
             if (::poll(&wake, 1, tick_ms) > 0) ::eventfd_read(wake_fd_, &ignored);

@@ -48,8 +48,6 @@ class Line {
 
     // Waits for the first connection.
     provider::Outcome<Facts> connected(const hyper_call& call);
-    // It begins to connect, rather than at the first request.
-    void begin();
     // Whether it was connected once, or could not be: a request waits for no first handshake.
     bool tried() const { return tried_; }
     void read(hyper_read& read);
@@ -81,7 +79,7 @@ class Line {
     int wake_fd_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<Request>> queue_;               // guarded by mutex_
-    bool stopping_ = false, wanted_ = false;                    // guarded by mutex_; wanted_: begin() was called
+    bool stopping_ = false;                                     // guarded by mutex_
     std::optional<provider::Outcome<Facts>> first_connection_;  // guarded by mutex_
     std::atomic<bool> tried_ = false;
     std::thread thread_;

@@ -71,12 +71,11 @@ class Snapshot : public provider::Snapshot {
     }
 
   private:
-    // By turns; but the first reads do not wait for the handshakes of lines that they themselves make necessary.
+    // By turns; but the first reads do not wait for the handshakes of all lines.
     Line& next_line() {
         for (size_t left_out = 0; left_out < lines_.size(); ++left_out) {
             Line& line = *lines_[next_line_++ % lines_.size()];
             if (line.tried()) return line;
-            line.begin();
         }
         return *lines_[0];
     }

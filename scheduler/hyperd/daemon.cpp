@@ -63,7 +63,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(DaemonOptions options) {
     made->outlooks_ = TRY(Outlooks::open(state + "/feeds", made->seed_));
     {
         std::lock_guard lock(made->mutex_);
-        TRY(made->load());
+        TRY(made->load(Loading::start));
         TRY(made->take_up_interrupted());
     }
     made->start_polling();
@@ -96,12 +96,24 @@ Result<Config> Daemon::read_all(std::map<std::string, std::string>& added) {
     return config;
 }
 
-// All of it, or nothing.
-Result<void> Daemon::load() {
+// All of it, or nothing. But syncs are not left undone because nothing is known of carbon or money: at a start these may be missing.
+Result<void> Daemon::load(Loading loading) {
     std::map<std::string, std::string> added;
     Config config = TRY(read_all(added));
-    Sources sources = TRY(outlooks_->make(config, options_.config));
-    Costs costs = TRY(Costs::load(config));
+    auto sources = outlooks_->make(config, options_.config);
+    auto costs = Costs::load(config);
+    if (loading == Loading::again) {
+        if (!sources) return tl::unexpected(sources.error());
+        if (!costs) return tl::unexpected(costs.error());
+    }
+    if (!sources) {
+        log_error("{}; nothing is known of carbon until this is mended and read again (SIGHUP)", sources.error().message);
+        sources = Sources{};
+    }
+    if (!costs) {
+        log_error("{}; only the built-in prices count until this is mended and read again (SIGHUP)", costs.error().message);
+        costs = TRY(Costs::load({}));
+    }
     auto states = TRY(store_.states());
     auto measures = TRY(store_.measures());
     states_ = std::move(states);
@@ -117,8 +129,8 @@ Result<void> Daemon::load() {
         std::swap(config_, config);
         return done;
     }
-    outlooks_->use(std::move(sources), config_);
-    costs_ = std::move(costs);
+    outlooks_->use(std::move(*sources), config_);
+    costs_ = std::move(*costs);
     added_ = std::move(added);
     for (const std::string& warning : config_.warnings) log_warning("{}", warning);
     for (auto& [name, running] : running_)
@@ -201,7 +213,7 @@ Result<void> Daemon::reload() {
 
 Result<void> Daemon::load_again() {
     std::lock_guard lock(mutex_);
-    TRY(load());
+    TRY(load(Loading::again));
     // The configuration is in force by now.
     if (auto taken = take_up_interrupted(); !taken) log_error("interrupted runs are not taken up: {}", taken.error().message);
     woken_ = true;

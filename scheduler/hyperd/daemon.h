@@ -96,7 +96,8 @@ class Daemon {
     void start_polling();
     Result<void> load_again();
     // All of these need mutex_.
-    Result<void> load();
+    enum class Loading { start, again };
+    Result<void> load(Loading loading);
     Result<scheduler::Config> read_all(std::map<std::string, std::string>& added);
     Result<void> take_up_interrupted();
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);

@@ -86,7 +86,8 @@ with Lab(here / "lab") as lab:
     try:
         eventually("hyperfs mounts", lambda: (mount / "web01@1.raw").exists())
         file = lab.folder / "disks/over.qcow2"
-        for wrong, said in ((mount / "web01@2.raw", "another generation"), (here / "raw", "another")):
+        shutil.copy(here / "raw", here / "web01@1.raw")  # of generation 2
+        for wrong, said in ((mount / "web01@2.raw", "must end in @1"), (mount / "web01.raw", "must end in @1"), (here / "web01@1.raw", "differs")):
             try:
                 hyperctl("restore", f"{volume.folder}@1", f"--libvirt={connect}", "--name", "over", "--to", file, "--over", wrong)
             except Failed as problem:

@@ -91,12 +91,15 @@ TEST_F(CostsTest, a_job_says_why_its_money_is_not_known) {
     SmallWorld world(job("db", "cost = {from = \"aws:us-east-1\"}\nrpo = \"24h\"") + job("own", "rpo = \"24h\"") +
                          job("new", "cost = {currency = \"USD\", from = \"aws:us-east-1\"}\nrpo = \"24h\"", "/a/new") +
                          job("paid", "cost = {currency = \"USD\", from = \"aws:us-east-1\"}\nrpo = \"24h\"") +
+                         job("first", "cost = {currency = \"USD\", from = \"aws:us-east-1\"}\nrpo = \"24h\"") +
                          job("counted", "limits = {api_calls = {per_month = 5}}\nrpo = \"24h\""),
                      0);
     world.measures.erase("/a/new");
+    world.states["db"].last_point = world.states["paid"].last_point = when - hours(24);
     auto expected = Costs::load(world.config)->expected(world.config, world.states, world.measures, {}, when);
     EXPECT_EQ(expected.unknown["db"], "what a sync costs besides power is not known: its prices are in USD and its money is in EUR; cost.currency = \"USD\" would count them");
     EXPECT_EQ(expected.unknown["new"], "what a sync costs besides power is not known: no sync of its disk was measured yet");
+    EXPECT_EQ(expected.unknown["first"], expected.unknown["new"]) << "only later syncs of that disk were measured";
     EXPECT_EQ(expected.unknown["counted"], "requests are not counted: cost.from does not say how the disk is read");
     EXPECT_FALSE(expected.unknown.contains("own")) << "nothing of it is in a cloud, and money does not count for it";
     EXPECT_FALSE(expected.unknown.contains("paid"));
@@ -121,6 +124,20 @@ TEST_F(CostsTest, requests_are_counted_where_it_is_said_how_the_disk_is_read) {
     EXPECT_EQ(of("cost = {from = \"aws:us-east-1\"}"), 20480u + 3);
     EXPECT_EQ(of("cost = {from = \"aws:us-east-1/standard\"}"), 1280u) << "parts of 8 MiB";
     EXPECT_EQ(of("carbon = {source_zone = \"aws:us-east-1\"}"), std::nullopt);
+}
+
+TEST_F(CostsTest, a_tariff_that_has_ended_hides_nothing_else) {
+    std::string power = power_file("home,,,2026-11-22T00:00:00Z,2026-11-23T18:00:00Z,0.3,EUR,,\n");
+    Costs costs = *Costs::load(config(job("db", "carbon = {source_zone = \"DE\", target_zone = \"DE\"}") + "[zones.DE]\ntariff_file = \"" + power + "\"\n"));
+    std::map<std::string, ZoneOutlook> zones;
+    costs.add_power(zones, when);
+    EXPECT_EQ(zones["DE"].price_per_kwh.end(), at("2026-11-23T18:00:00Z"));
+    EXPECT_TRUE(zones["DE"].notes.empty());
+    zones.clear();
+    costs.add_power(zones, when + hours(6));
+    EXPECT_TRUE(zones["DE"].price_per_kwh.empty());
+    ASSERT_EQ(zones["DE"].notes.size(), 1u);
+    EXPECT_EQ(zones["DE"].notes[0], "zone DE: its tariff says nothing of now, so what power costs is not known");
 }
 
 TEST_F(CostsTest, power_has_its_price_by_the_time_at_which_it_is_drawn) {

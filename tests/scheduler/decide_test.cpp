@@ -59,6 +59,7 @@ TEST(Decide, lets_the_deadline_win_over_windows_limits_and_budgets) {
     EXPECT_EQ(decision.action, Action::run);
     EXPECT_EQ(decision.cause, Cause::deadline);
     EXPECT_TRUE(has_note(decision, "its window is closed"));
+    EXPECT_TRUE(has_note(decision, "over budget: 5 EUR of this month's 1 are spent"));
     EXPECT_FALSE(decision.at_risk);
 }
 
@@ -84,6 +85,29 @@ TEST(Decide, rests_after_a_failure_however_often_it_decides) {
         world.states["db"] = after_decision(world.states["db"], decision, now);
     }
     EXPECT_EQ(world.decide_at(failed + minutes(16)).action, Action::run);
+}
+
+TEST(Decide, does_not_rest_through_the_last_moment_that_keeps_the_objective) {
+    SmallWorld world("rpo = \"24h\"\nretry = {max = 0, cap = \"3h\"}\n");
+    world.succeeded(day0);
+    world.states["db"].last_failed = true;
+    world.states["db"].last_end = day0 + hours(22);
+    Decision decision = world.decide_at(day0 + hours(22) + minutes(1));
+    EXPECT_EQ(decision.action, Action::wait) << decision.explanation;
+    EXPECT_EQ(decision.last_start, day0 + hours(23) - Seconds(150)) << "as long as it would be after its rest, at 25 hours";
+    EXPECT_EQ(world.decide_at(day0 + hours(23)).action, Action::run);
+    world.states["db"].last_end = day0 + hours(23);
+    EXPECT_EQ(world.decide_at(day0 + hours(24)).last_start, day0 + hours(26)) << "it is missed, so it rests";
+}
+
+TEST(Decide, does_not_count_on_what_a_stopped_attempt_did) {
+    SmallWorld world("rpo = \"100h\"\nwindows = {allow = [\"20:00-22:00\"]}\n" + no_retry);
+    world.succeeded(day0);
+    auto last_start = world.decide_at(day0 + hours(50)).last_start;
+    world.states["db"] = after_start(world.states["db"], "x", day0 + hours(44), day0 + hours(45));
+    world.end(day0 + hours(45) + minutes(50), {.outcome = Outcome::suspended});
+    ASSERT_EQ(world.states["db"].ran, minutes(50));
+    EXPECT_EQ(world.decide_at(day0 + hours(50)).last_start, last_start);
 }
 
 TEST(Decide, says_that_limits_were_gone_over) {

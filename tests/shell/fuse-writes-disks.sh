@@ -72,6 +72,16 @@ done
 claim "a disk keeps its size, and what is no raw file stays as it is"
 refused ENOSPC "os.pwrite(os.open(mount + '/disk.raw', os.O_RDWR), b'x', $size)"
 refused EPERM 'os.truncate(mount + "/disk.raw", 4096)'
+refused EPERM 'os.open(mount + "/disk.raw", os.O_WRONLY | os.O_TRUNC)'
+truncate -s "$size" holes.raw
+cp holes.raw "$mount/disk.raw" 2>said.log && die "it was copied over, but for the holes"
+cmp "$mount/disk.raw" wanted.raw || die "a copy that was refused has changed it"
+python3 - "$mount/disk.raw" "$size" <<'P' || die "a write over the end"
+import os, sys
+file, size = os.open(sys.argv[1], os.O_RDWR), int(sys.argv[2])
+assert os.pwrite(file, b"x" * 100, size - 40) == 40
+assert os.pread(file, 100, size - 40) == b"x" * 40
+P
 refused EPERM 'os.chmod(mount + "/disk.raw", 0o600)'
 refused EACCES 'os.open(mount + "/image.qcow2", os.O_RDWR)'
 fallocate --length 4096 "$mount/disk.raw" 2>said.log && die "it takes a plain fallocate"
@@ -103,18 +113,35 @@ claim "a look opens no draft: a volume that somebody else syncs can be listed an
 mount_hyperfs --rw disk.volume
 ls -l "$mount" >/dev/null
 "$hyperctl" sync disk.raw "$scratch/disk.volume" >/dev/null || die "the volume is taken"
+
+claim "what has grown meanwhile is read whole"
+cat "$mount/disk.raw" >/dev/null
+head -c 1000000 /dev/urandom >>disk.raw
+"$hyperctl" sync disk.raw "$scratch/disk.volume" >/dev/null
+cmp disk.raw "$mount/disk.raw" || die "it is not"
 unmount
+
+claim "a disk that was blank when it was first looked at is not blank for tar"
+truncate -s 1M blank.raw
+mount_hyperfs --rw blank.raw
+stat "$mount/blank.raw" >/dev/null
+printf something | dd of="$mount/blank.raw" conv=notrunc status=none
+tar -S -cf blank.tar -C "$mount" blank.raw
+unmount
+mkdir unpacked
+tar -xf blank.tar -C unpacked
+cmp unpacked/blank.raw blank.raw
 
 claim "--commit on-close: when the last writer has closed it, there is a new generation"
 mount_hyperfs --rw --commit on-close disk.volume
 python3 -c 'import os, sys
 first, second = (os.open(sys.argv[1], os.O_RDWR) for _ in range(2))
-os.pwrite(first, b"of the fourth", 0)
+os.pwrite(first, b"of the latest", 0)
 os.close(first)
-assert os.pread(second, 13, 0) == b"of the fourth"' "$mount/disk.raw"
+assert os.pread(second, 13, 0) == b"of the latest"' "$mount/disk.raw"
 generations() { "$hyperctl" volume log --json "$scratch/disk.volume" | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))'; }
-four() { [ "$(generations)" = 4 ]; }
-eventually four || die "$("$hyperctl" volume log "$scratch/disk.volume")"
-generation_begins 4 "of the fourth" || die "generation 4 has something else"
-[ "$(head -c 13 "$mount/disk.raw")" = "of the fourth" ] || die "the mount shows something else"
+five() { [ "$(generations)" = 5 ]; }
+eventually five || die "$("$hyperctl" volume log "$scratch/disk.volume")"
+generation_begins 5 "of the latest" || die "generation 5 has something else"
+[ "$(head -c 13 "$mount/disk.raw")" = "of the latest" ] || die "the mount shows something else"
 unmount

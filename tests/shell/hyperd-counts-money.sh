@@ -152,3 +152,13 @@ cp good.csv prices.csv
 "$hyperctl" job add elsewhere "$scratch/disk.raw" elsewhere --from <(echo '{"cost": {"from": "aws:us-east-1"}, "rpo": "1h"}') >/dev/null
 said() { decided elsewhere && grep -q 'what a sync costs besides power is not known: its prices are in USD and its money is in EUR; cost.currency' answer; }
 eventually said || die "$(cat answer)"
+
+claim "prices, tariffs and tokens that cannot be read keep hyperd from nothing but counting"
+kill -9 "$daemon"; wait "$daemon" 2>/dev/null || :
+: >prices.csv
+printf '[feeds.maps]\nkind = "electricitymaps"\ntoken_file = "%s"\n' "$scratch/none.token" >>hyperd.toml
+serve_hyperd hyperd.toml
+grep -q 'prices.csv.*; only the built-in prices count until this is mended' hyperd.log || die "not said: $(cat hyperd.log)"
+"$hyperctl" job run warns >/dev/null
+runs_again() { runs warns && [ "$(json "a['runs'][0]['phase']")" = success ] && json "a['runs'][0]['period']" | grep -q asked; }
+eventually runs_again || die "$(cat answer)"

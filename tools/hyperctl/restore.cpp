@@ -65,6 +65,16 @@ Result<std::vector<ChangedRun>> telling_runs(const std::shared_ptr<const Volume>
     return telling;
 }
 
+// Names that do not say the generation show another one after the next sync.
+Result<void> check_name(const std::string& over, uint32_t generation) {
+    std::string_view name = over;
+    if (is_remote(over)) name = name.substr(0, name.find('?'));
+    if (name.ends_with(".raw")) name.remove_suffix(4);
+    if (!name.ends_with(fmt::format("@{}", generation)))
+        return fail(EINVAL, "--over {}: must end in @{}, since any other name shows another generation, if not today", over, generation);
+    return {};
+}
+
 // Whether what a server or a mount shows is the generation, as far as samples tell: some where its neighbours differ from it, and some anywhere.
 Result<void> check_backing(Engine& engine, const Source& disk, std::vector<ChangedRun> samples, const std::string& over) {
     constexpr unsigned random_samples = 256;
@@ -118,6 +128,7 @@ Result<int> restore(Engine& engine, RestoreOptions& options) {
     if (!options.over.empty()) {
         if (format != Format::qcow2) return fail(EINVAL, "--to {}: must end in .qcow2 with --over", options.to);
         if (!is_remote(options.over)) options.over = std::filesystem::absolute(options.over).lexically_normal().string();
+        TRY(check_name(options.over, generation.number));
         auto telling = TRY(telling_runs(volume, generation));
         TRY(check_backing(engine, *image, std::move(telling), options.over));
     }
