@@ -139,4 +139,36 @@ std::vector<RetentionVerdict> judge_retention(const RetentionRules& rules,
     return verdicts;
 }
 
+RetentionWalk::RetentionWalk(const RetentionRules& rules) {
+    for (const Rule& rule : rules_known) {
+        // The newest stays whatever the rules are.
+        uint32_t count = std::max(rules.*rule.count, rule.period_of == itself ? 1U : 0U);
+        if (count > 0) rules_.push_back({rule.period_of, count});
+    }
+}
+
+std::vector<uint32_t> RetentionWalk::add(const RetentionInput& generation) {
+    std::vector<uint32_t> gone;
+    auto let_go = [&](uint32_t number) {
+        auto found = takers_.find(number);
+        if (--found->second > 0) return;
+        takers_.erase(found);
+        gone.push_back(number);
+    };
+    takers_[generation.number] = static_cast<unsigned>(rules_.size());
+    for (Taken& rule : rules_) {
+        int64_t now = rule.period_of(generation.time_s);
+        if (rule.period_of != itself && !rule.numbers.empty() && rule.period == now) {
+            let_go(rule.numbers.back());
+            rule.numbers.pop_back();
+        }
+        rule.period = now;
+        rule.numbers.push_back(generation.number);
+        if (rule.numbers.size() <= rule.count_max) continue;
+        let_go(rule.numbers.front());
+        rule.numbers.pop_front();
+    }
+    return gone;
+}
+
 }  // namespace hyper

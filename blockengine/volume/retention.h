@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,5 +51,25 @@ struct RetentionVerdict {
 // A verdict for each, in the order given. Numbers are unique.
 std::vector<RetentionVerdict> judge_retention(const RetentionRules& rules,
                                               std::span<const RetentionInput> generations);
+
+// The same where generations are made one after another, each newer than those before and none
+// pinned, and what does not stay goes at once. A rule takes the newest of its last periods, and
+// those have stayed: so a new one costs no more where many stay than where few do.
+class RetentionWalk {
+  public:
+    explicit RetentionWalk(const RetentionRules& rules);
+    // The numbers of those that go now.
+    std::vector<uint32_t> add(const RetentionInput& generation);
+
+  private:
+    struct Taken {
+        int64_t (*period_of)(int64_t time_s);
+        uint32_t count_max;
+        int64_t period = 0;             // of the newest
+        std::deque<uint32_t> numbers{};  // oldest first
+    };
+    std::vector<Taken> rules_;
+    std::map<uint32_t, unsigned> takers_;  // of each that stays
+};
 
 }  // namespace hyper

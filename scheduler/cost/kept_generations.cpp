@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <limits>
+#include <set>
 
 #include "scheduler/cost/meter.h"
 
@@ -24,47 +26,59 @@ int64_t full_after_s(const RetentionRules& keep, int64_t interval_s) {
     return longest > Wide(std::numeric_limits<int64_t>::max() / 4) ? std::numeric_limits<int64_t>::max() / 4 : int64_t(longest);
 }
 
-// Bytes that the generations take together.
-Wide stored(const GenerationPlan& plan, const std::vector<RetentionInput>& kept) {
-    Wide bytes = plan.disk_bytes;
-    for (size_t i = 1; i < kept.size(); i++)
-        bytes += std::min(Wide(plan.disk_bytes), Wide(plan.change_bytes) * (kept[i].number - kept[i - 1].number));
-    return bytes;
-}
+// Those that stay, and the bytes that they take together.
+class Kept {
+  public:
+    explicit Kept(const GenerationPlan& plan) : plan_(plan), bytes_(plan.disk_bytes) {}
+    void add(int64_t number) {
+        if (!numbers_.empty()) bytes_ += between(*numbers_.rbegin(), number);
+        numbers_.insert(numbers_.end(), number);
+    }
+    // Not the newest.
+    void remove(int64_t number) {
+        auto next = numbers_.erase(numbers_.find(number));
+        bytes_ -= between(number, *next);
+        if (next != numbers_.begin()) bytes_ += between(*std::prev(next), *next) - between(*std::prev(next), number);
+    }
+    Wide bytes() const { return bytes_; }
+    int64_t count() const { return int64_t(numbers_.size()); }
+
+  private:
+    Wide between(int64_t older, int64_t newer) const { return std::min(Wide(plan_.disk_bytes), Wide(plan_.change_bytes) * (newer - older)); }
+
+    const GenerationPlan& plan_;
+    std::set<int64_t> numbers_;
+    Wide bytes_;
+};
 
 }  // namespace
 
 Result<KeptGenerations> keep_generations(const GenerationPlan& plan) {
     int64_t interval_s = plan.interval.count();
-    if (interval_s < 60) return fail(EINVAL, "a generation every {} s: a minute is the least", interval_s);
+    if (interval_s < 60) return fail(EINVAL, "every: a generation every {} s: a minute is the least", interval_s);
     if (plan.disk_bytes < 0 || plan.change_bytes < 0) return fail(EINVAL, "{} bytes, and changes of {}, are no disk", plan.disk_bytes, plan.change_bytes);
     int64_t full_s = full_after_s(plan.keep, interval_s);
     int64_t count = (full_s + month_s) / interval_s + 2;
     if (count > generations_max)
-        return fail(EINVAL, "the rules take {} generations to be full, where {} are the most (fewer rules, or a longer interval)", count, generations_max);
-    std::vector<RetentionInput> kept;
+        return fail(EINVAL, "keep: it takes {} generations, one every {} s, until {} keeps all that it will, where {} are the most (try smaller numbers, or a longer every)",
+                    count, interval_s, format_retention(plan.keep), generations_max);
+    RetentionWalk walk(plan.keep);
+    Kept kept(plan);
     KeptGenerations result;
     Wide byte_seconds = 0, early = 0;
     int64_t counted_s = 0;
     for (int64_t i = 0; i < count; i++) {
-        kept.push_back({uint32_t(i + 1), begin_s + i * interval_s, false});
-        std::vector<RetentionInput> stay;
         bool counts = i * interval_s >= full_s;
-        auto verdicts = judge_retention(plan.keep, kept);
-        for (size_t k = 0; k < kept.size(); k++) {
-            if (verdicts[k].keep) {
-                stay.push_back(kept[k]);
-            } else if (counts) {
-                int64_t age_hours = (kept.back().time_s - kept[k].time_s) / hour_s;
-                early += Wide(std::min(plan.change_bytes, plan.disk_bytes)) * hours_still_billed(age_hours, plan.hours_min);
-            }
+        kept.add(i);
+        for (int64_t gone : walk.add({uint32_t(i), begin_s + i * interval_s})) {
+            kept.remove(gone);
+            if (counts) early += Wide(std::min(plan.change_bytes, plan.disk_bytes)) * hours_still_billed((i - gone) * interval_s / hour_s, plan.hours_min);
         }
-        kept = std::move(stay);
         if (!counts) continue;
-        byte_seconds += stored(plan, kept) * interval_s;
+        byte_seconds += kept.bytes() * interval_s;
         counted_s += interval_s;
     }
-    result.count = int64_t(kept.size());
+    result.count = kept.count();
     Wide average = byte_seconds / counted_s, early_month = early * month_s / counted_s;
     if (average > Wide(std::numeric_limits<int64_t>::max()) || early_month > Wide(std::numeric_limits<int64_t>::max()))
         return fail(ERANGE, "the generations take more than can be counted");

@@ -25,7 +25,8 @@ struct KeptGenerations {
     int64_t early_byte_hours = 0;  // billed in those for what went before hours_min
 };
 
-// EINVAL for an interval under a minute, and where the rules take more than 100,000 generations to be full.
+// EINVAL for an interval under a minute ("every: ..."), and where the rules take more than 100,000 generations to be full ("keep: ..."). So many take a fraction of a
+// second, however many of them stay.
 Result<KeptGenerations> keep_generations(const GenerationPlan& plan);
 
 }  // namespace hyper::scheduler

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
 
 #include "scheduler/cost/kept_generations.h"
@@ -20,7 +21,10 @@ Result<int64_t> runs_a_month(const CostQuestion& question) {
     return (month_s + every_s - 1) / every_s;
 }
 
-Result<Estimate> estimate_generations(const Prices& prices, const CostQuestion& question, const Place& at) {
+// Of one question, by the hours that a target bills at least: all else is the same for all targets.
+using KeptByHours = std::map<int64_t, KeptGenerations>;
+
+Result<Estimate> estimate_generations(const Prices& prices, const CostQuestion& question, const Place& at, KeptByHours& known) {
     if (!question.disk_bytes || !question.every) return fail(EINVAL, "keep: needs how much data is on the disk (disk), and how often there is a generation (every)");
     GenerationPlan plan;
     plan.disk_bytes = *question.disk_bytes;
@@ -29,8 +33,9 @@ Result<Estimate> estimate_generations(const Prices& prices, const CostQuestion& 
     plan.keep = *question.keep;
     const PriceList* list = TRY(find_price(prices, at.storage_class.empty() ? snapshot_key(at, "standard") : storage_key(at), question.when));
     plan.hours_min = hours_min_of(*list);
-    KeptGenerations kept = TRY(keep_generations(plan));
-    return estimate_storage(prices, {at, kept.stored_bytes, kept.early_byte_hours}, question.when);
+    auto kept = known.find(plan.hours_min);
+    if (kept == known.end()) kept = known.emplace(plan.hours_min, TRY(keep_generations(plan))).first;
+    return estimate_storage(prices, {at, kept->second.stored_bytes, kept->second.early_byte_hours}, question.when);
 }
 
 std::vector<Place> all_targets(const Prices& prices, Instant when) {
@@ -43,9 +48,7 @@ std::vector<Place> all_targets(const Prices& prices, Instant when) {
     return places;
 }
 
-}  // namespace
-
-Result<Estimate> estimate(const Prices& prices, const CostQuestion& question, const std::optional<Place>& to) {
+Result<Estimate> estimate(const Prices& prices, const CostQuestion& question, const std::optional<Place>& to, KeptByHours& known) {
     if (!question.changed_bytes && !question.keep) return fail(EINVAL, "what is to be priced? syncs, by the bytes that they read (changed), or what is kept of them (keep)");
     Estimate priced;
     if (question.changed_bytes) {
@@ -61,15 +64,23 @@ Result<Estimate> estimate(const Prices& prices, const CostQuestion& question, co
     }
     if (!question.keep) return priced;
     if (!to) return fail(EINVAL, "keep: storage of your own has no price; name a class of objects to be priced (to)");
-    Estimate kept = TRY(estimate_generations(prices, question, *to));
+    Estimate kept = TRY(estimate_generations(prices, question, *to, known));
     return sum(std::move(priced), kept);
+}
+
+}  // namespace
+
+Result<Estimate> estimate(const Prices& prices, const CostQuestion& question, const std::optional<Place>& to) {
+    KeptByHours known;
+    return estimate(prices, question, to, known);
 }
 
 Result<Comparison> compare(const Prices& prices, const CostQuestion& question, std::vector<Place> places) {
     if (places.empty()) places = all_targets(prices, question.when);
     Comparison made;
+    KeptByHours known;
     for (const Place& place : places) {
-        auto priced = estimate(prices, question, place);
+        auto priced = estimate(prices, question, place, known);
         if (priced)
             made.targets.push_back({place, std::move(*priced)});
         else if (priced.error().code == ENOENT)

@@ -52,5 +52,18 @@ TEST(CostQuestion, a_comparison_is_in_order_of_money_and_names_what_has_no_price
     EXPECT_EQ(compare(shipped_prices(), nothing, {}).error().code, EINVAL);
 }
 
+// What stays is the same at all of them.
+TEST(CostQuestion, a_comparison_of_many_targets_counts_generations_once) {
+    CostQuestion question = ten_gib_from_aws();
+    question.disk_bytes = int64_t{500} << 30;
+    question.every = std::chrono::minutes(1);
+    question.keep = *parse_retention("last=50000");
+    const Place standard = *parse_place("aws:us-east-1/standard");
+    auto made = compare(shipped_prices(), question, std::vector<Place>(1000, standard));
+    ASSERT_TRUE(made) << made.error().message;
+    ASSERT_EQ(made->targets.size(), 1000u);
+    EXPECT_EQ(made->targets[999].estimate.totals, estimate(shipped_prices(), question, standard)->totals);
+}
+
 }  // namespace
 }  // namespace hyper::scheduler

@@ -220,5 +220,29 @@ TEST(RetentionText, says_what_is_wrong) {
     says("daily=7,daily=8", "daily is given twice");
 }
 
+TEST(Retention, a_walk_lets_go_what_judging_after_each_generation_would) {
+    std::mt19937_64 draw(1);
+    for (int round = 0; round < 100; ++round) {
+        RetentionRules rules;
+        for (auto rule : {&RetentionRules::keep_last, &RetentionRules::keep_hourly, &RetentionRules::keep_daily,
+                          &RetentionRules::keep_weekly, &RetentionRules::keep_monthly, &RetentionRules::keep_yearly})
+            rules.*rule = draw() % 2 == 0 ? 0 : static_cast<uint32_t>(draw() % 6);
+        RetentionWalk walk(rules);
+        std::vector<RetentionInput> stay;
+        const int64_t apart_max = int64_t{1} << (8 + draw() % 17);
+        int64_t time = at(2024, 1, 1);
+        for (uint32_t number = 1; number <= 200; ++number) {
+            time += 1 + static_cast<int64_t>(draw() % static_cast<uint64_t>(apart_max));
+            stay.push_back({number, time});
+            std::set<uint32_t> judged;
+            for (const RetentionVerdict& verdict : judge_retention(rules, stay))
+                if (!verdict.keep) judged.insert(verdict.number);
+            auto gone = walk.add(stay.back());
+            ASSERT_EQ(std::set<uint32_t>(gone.begin(), gone.end()), judged) << format_retention(rules) << ", generation " << number;
+            std::erase_if(stay, [&](const RetentionInput& one) { return judged.contains(one.number); });
+        }
+    }
+}
+
 }  // namespace
 }  // namespace hyper
