@@ -146,6 +146,8 @@ void Attempt::run_sync(AttemptReport& report, RunLog& log) {
     }
     Json said = Json::parse(end->output, nullptr, false);
     if (said.is_object()) read_report(said, report);
+    // One that did not come to its end has told on the way how far it came.
+    if (!said.is_object() || !said.contains("read-bytes")) report.moved_bytes = done_bytes_;
     if (end->exit_code == 0 && !result.generation.empty()) {
         result.outcome = Outcome::success;
         log.add(now(), fmt::format("generation {}: {} bytes read, {} different", result.generation, report.moved_bytes, report.changed_bytes));

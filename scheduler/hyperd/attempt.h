@@ -34,7 +34,7 @@ struct AttemptReport {
     scheduler::AttemptEnd end;
     bool stopped = false;      // because stop() was called; then end.outcome is for who called it to say
     Instant from{}, until{};
-    uint64_t moved_bytes = 0, changed_bytes = 0;
+    uint64_t moved_bytes = 0, changed_bytes = 0;  // of a sync that did not end: moved is what it had told
     double seconds = 0;        // that the sync says it took; of one that did not end, the time that went by
     bool first = false;        // of the volume: nothing was there to compare with
 };

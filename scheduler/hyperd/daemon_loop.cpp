@@ -162,10 +162,10 @@ void Daemon::start(const Decision& decision) {
     ended_.push_back(std::move(report));
 }
 
-// An attempt that moved nothing used nothing.
+// One that could not be started took no time, and used nothing.
 Result<void> Daemon::count(Change& change, RunRow& row, const Job& job, const AttemptReport& report) {
     row.currency = job.rules.cost.currency;
-    if (report.moved_bytes == 0 && report.end.outcome != Outcome::success) return {};
+    if (report.moved_bytes == 0 && report.seconds == 0) return {};
     change.used_at = report.until;
     Use& use = change.used[report.job];
     use.sent_bytes = report.moved_bytes;
@@ -176,8 +176,9 @@ Result<void> Daemon::count(Change& change, RunRow& row, const Job& job, const At
     };
     if (auto sync = costs_.of_sync(job, config_, report.moved_bytes, TRY(store_.used(report.until)), report.until)) add(*sync);
     auto energy = energy_of_run(job, report.moved_bytes, report.seconds);
-    auto power = energy ? costs_.of_power(job, *energy, report.from, std::max(report.until, report.from + Seconds(1))) : std::nullopt;
-    if (power) add(*power);
+    if (!energy) return {};
+    row.energy = {row.energy.source + energy->source, row.energy.target + energy->target, row.energy.network + energy->network};
+    if (auto power = costs_.of_power(job, *energy, report.from, std::max(report.until, report.from + Seconds(1)))) add(*power);
     return {};
 }
 
@@ -224,13 +225,12 @@ bool Daemon::finish(const AttemptReport& report) {
     row.seconds += report.seconds;
     row.stretches.push_back({report.from, report.until});
     if (row.phase != "suspended" && row.phase != "retrying") row.ended_at = when;
-    if (auto energy = energy_of_run(job, row.moved_bytes, row.seconds)) row.energy = *energy;
-    row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
-    settle(row, job.rules.carbon, *outlooks_, when);
     if (auto counted = count(change, row, job, report); !counted) {
         log_error("job {}: what its run used could not be written, and is tried again: {}", report.job, counted.error().message);
         return false;
     }
+    row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
+    settle(row, job.rules.carbon, *outlooks_, when);
     change.runs.push_back(row);
     if (row.phase == "success" && report.moved_bytes > 0)
         change.measures.push_back({job.source, report.from, report.first || !state.last_point ? Seconds(0) : report.from - *state.last_point,

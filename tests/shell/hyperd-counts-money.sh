@@ -44,6 +44,10 @@ limits = {api_calls = {per_month = 2}}"
 rpo = \"24h\"
 carbon = {weight = 0, source_zone = \"DE\"}
 cost = {weight = 1, from = \"own:cheap/std\"}"
+    job slow "limits = {bandwidth = [{rate = \"4MiB/s\"}]}
+cost = {from = \"own:slow/std\"}"
+    job hooked "pre = {run = [\"/bin/sh\", \"-c\", \"sleep 1; false\"]}
+carbon = {source_zone = \"DE\"}"
 } >hyperd.toml
 serve_hyperd hyperd.toml
 
@@ -60,6 +64,37 @@ eventually ran warns 2 || die "$(cat answer)"
 
 claim "a run that ends within the second in which it is due runs once"
 [ "$(json "max(len(run['stretches']) for run in a['runs'])")" = 1 ] || die "$(cat answer)"
+
+claim "what is stopped is charged for what it had read, and when it goes on for what it reads then"
+"$hyperctl" job run slow >/dev/null
+moves() { ask_hyperd GET /v1/jobs/slow >/dev/null && [ "$(json "a['progress'] and a['progress']['done_bytes'] > 2 << 20")" = True ]; }
+eventually moves || die "$(cat answer)"
+"$hyperctl" job pause slow >/dev/null
+phase_is() { runs slow && [ "$(json "a['runs'][0]['phase']")" = "$1" ]; }
+eventually phase_is suspended || die "$(cat answer)"
+part=$(json "a['runs'][0]['read_bytes']")
+[ "$part" -gt 2097152 ] && [ "$part" -lt 16777216 ] || die "$(cat answer)"
+# The run's money is for each attempt's requests, and for what they sent together.
+is_charged() {  # BYTES OF MORE ATTEMPTS
+    python3 - "$part" "$@" <<'EOF_CHECK' || die "$(cat answer)"
+import json, sys
+from decimal import Decimal
+run = json.load(open("answer"))["runs"][0]
+read = [int(bytes) for bytes in sys.argv[1:]]
+wanted = sum(-(-bytes // 8388608) for bytes in read) * Decimal("0.5") + max(0, sum(read) - 8388608) * Decimal("1e-7")
+assert run["read_bytes"] == sum(read) and Decimal(run["money"] or 0) == wanted, (run["read_bytes"], run["money"], read, wanted)
+EOF_CHECK
+}
+is_charged
+"$hyperctl" job resume slow >/dev/null
+eventually phase_is success || die "$(cat answer)"
+is_charged 16777216
+
+claim "what fails before it reads anything is charged for its power"
+"$hyperctl" job run hooked >/dev/null
+failed() { runs hooked && [ "$(json "[run['phase'] in ('failed', 'retrying') for run in a['runs']]")" = "[True]" ]; }
+eventually failed || die "$(cat answer)"
+[ "$(json "float(a['runs'][0]['money'] or 0) > 0 and a['runs'][0]['read_bytes'] == 0")" = True ] || die "$(cat answer)"
 
 claim "a budget that warns lets it run, and says so"
 over() { runs warns && [ "$(json "any('over budget: ' in run['why'] and 'of this month\'s 1.9 are spent' in run['why'] for run in a['runs'])")" = True ]; }
