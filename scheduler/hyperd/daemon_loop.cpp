@@ -140,9 +140,10 @@ Result<bool> Daemon::step(Instant when) {
 
 void Daemon::start(const Decision& decision) {
     const Job& job = *find(decision.job);
-    // Periods come again where a state folder is begun anew; the moment does not.
+    // Periods come again where a state folder is begun anew, which has another seed, and where an older one is put back: the moment does not.
     Instant begun = states_.at(job.name).run_started.value_or(now());
-    AttemptWish wish{job, decision.period, fmt::format("{} {}, begun {}", job.name, decision.period, instant_text(begun)), options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
+    std::string key = fmt::format("{} {}, begun {}, in state {:016x}", job.name, decision.period, instant_text(begun), seed_);
+    AttemptWish wish{job, decision.period, std::move(key), options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
     auto ended = [this](AttemptReport report) {
         std::lock_guard lock(mutex_);
         ended_.push_back(std::move(report));
