@@ -86,7 +86,7 @@ Result<void> check_backing(Engine& engine, const Source& disk, std::vector<Chang
     if (backing->size_bytes() != size)
         return fail(EINVAL, "--over {}: has {} bytes, and the generation {}: it is another disk", over, backing->size_bytes(), size);
     std::mt19937_64 draw(std::random_device{}());
-    for (unsigned i = 0; i < random_samples; ++i) samples.push_back({draw() % size, sample_bytes});
+    for (unsigned i = 0; size > 0 && i < random_samples; ++i) samples.push_back({draw() % size, sample_bytes});
     for (const ChangedRun& sample : samples) {
         if (sample.offset >= size) continue;
         Bytes first(std::min(sample.length, size - sample.offset)), second(first.size());
