@@ -140,6 +140,7 @@ void Ring::cancel(Completion& target) {
 }
 
 bool Ring::queued() const { return io_uring_sq_ready(&state_->ring) > 0; }
+bool Ring::ready() const { return io_uring_cq_ready(&state_->ring) > 0; }
 bool Ring::has_buffer(uint32_t flags) { return (flags & IORING_CQE_F_BUFFER) != 0; }
 bool Ring::more_to_come(uint32_t flags) { return (flags & IORING_CQE_F_MORE) != 0; }
 

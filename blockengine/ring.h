@@ -73,6 +73,8 @@ class Ring {
     void dispatch();
     // Whether something waits to be submitted.
     bool queued() const;
+    // Whether there is a completion that was not handed out.
+    bool ready() const;
 
   private:
     struct State;

@@ -2,12 +2,14 @@
 #include "nbdserver/loop.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <utility>
 
 #include "nbdserver/connection.h"
 
@@ -16,6 +18,9 @@ namespace hyper::nbd {
 namespace {
 
 constexpr uint64_t second_ns = 1000000000;
+// About what it takes to sleep and to be woken.
+constexpr uint64_t look_ns = 50'000;
+constexpr unsigned pause_max = 255;
 
 uint64_t monotonic_ns() {
     timespec now;
@@ -134,13 +139,36 @@ void Loop::finish_turn() {
     gone_.clear();
 }
 
+// Whether something came before it was time to sleep.
+bool Loop::look_for_more() {
+    if (pause_left_ > 0) {
+        --pause_left_;
+        return false;
+    }
+    for (const uint64_t until = monotonic_ns() + look_ns; monotonic_ns() < until; ::sched_yield()) {
+        ring_->submit(false);
+        if (ring_->ready()) {
+            pause_ = 0;
+            return true;
+        }
+    }
+    pause_ = std::min(2 * pause_ + 1, pause_max);
+    pause_left_ = pause_;
+    return false;
+}
+
 void Loop::run() {
     ring_->start();
     now_ns_ = monotonic_ns();
     watch_events();
     watch_clock();
     while (!stopping_ || !connections_.empty()) {
-        ring_->submit(dirty_.empty());  // what the last turn left to do is not kept waiting
+        const bool alone = std::exchange(begun_, 0) == 1;
+        // What the last turn left to do is not kept waiting.
+        if (!dirty_.empty())
+            ring_->submit(false);
+        else if (!alone || !look_for_more())
+            ring_->submit(true);
         now_ns_ = monotonic_ns();
         ring_->dispatch();
         if (ring_->queued()) {

@@ -5,6 +5,9 @@
 // the page cache has is there at once; and then sends, each connection's replies together. Nothing in it waits for
 // a disk: maps and reads are tried under NoWait, and what would wait goes to the workers. Writes go to the page cache from
 // within the loop while that takes them at once (see Transmission).
+//
+// To sleep and to be woken takes longer than to answer a small read. So after a turn with a single request the loop looks for the next
+// one for a moment, giving way to whoever wants the processor, before it sleeps; where that is in vain it tries less and less often.
 #pragma once
 
 #include <atomic>
@@ -73,12 +76,15 @@ class Loop {
     void wait_for_memory(Connection& connection);
     // The connection has ended; it is gone at the end of this turn.
     void remove(Connection& connection);
+    // A connection has begun a request.
+    void begun() { ++begun_; }
     // Whether somebody waits for memory.
     bool short_of_memory() const { return !waiting_.empty(); }
 
   private:
     Loop(Engine& engine, Workers& workers, watch::TraceRing* trace, std::unique_ptr<Ring> ring, int event_fd);
     void finish_turn();
+    bool look_for_more();
     void watch_events();
     void watch_clock();
 
@@ -105,6 +111,9 @@ class Loop {
     Events events_{*this};
     Clock clock_{*this};
     uint64_t now_ns_ = 0;
+    unsigned begun_ = 0;  // requests, in this turn
+    // How many times not to look before the next look, after the last was in vain; how many of them are left.
+    unsigned pause_ = 0, pause_left_ = 0;
     bool stopping_ = false;
     std::function<void(Connection&)> rested_;
     std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;

@@ -49,6 +49,7 @@ Transmission::Job& Transmission::new_job(const Request& request) {
     Job& job = *idle_jobs_.back();
     idle_jobs_.pop_back();
     job = {request, connection_.loop().now_ns(), request.offset};
+    connection_.loop().begun();
     ++jobs_;
     return job;
 }
