@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/sockets.h"
 #include "blockengine/base/bytes.h"
 #include "nbdserver/protocol.h"
 
@@ -37,33 +38,17 @@ using std::chrono::steady_clock;
 
 constexpr uint32_t body_bytes = 256 << 10;
 constexpr unsigned requests_ahead = 16;
-// What hypernbd asks for, so that both loops wait for the receiver as rarely.
-constexpr int send_buffer_bytes = 4 << 20;
-
 [[noreturn]] void die(const std::string& what) {
     std::fprintf(stderr, "bare-loop: %s: %s\n", what.c_str(), std::strerror(errno));
     std::exit(1);
 }
 
-void receive(int fd, void* into, size_t bytes) {
-    auto* at = static_cast<char*>(into);
-    while (bytes > 0) {
-        ssize_t got = ::recv(fd, at, bytes, MSG_WAITALL);
-        if (got == 0) errno = ECONNRESET;
-        if (got <= 0) die("receive");
-        at += got;
-        bytes -= static_cast<size_t>(got);
-    }
+void take(int fd, void* into, size_t bytes) {
+    if (!receive(fd, into, bytes)) die("receive");
 }
 
-void send_all(int fd, const void* from, size_t bytes) {
-    auto* at = static_cast<const char*>(from);
-    while (bytes > 0) {
-        ssize_t sent = ::send(fd, at, bytes, MSG_NOSIGNAL);
-        if (sent <= 0) die("send");
-        at += sent;
-        bytes -= static_cast<size_t>(sent);
-    }
+void give(int fd, const void* from, size_t bytes) {
+    if (!send_all(fd, from, bytes)) die("send");
 }
 
 // Receives replies for a while, and calls `ask` after each. Returns MiB a second.
@@ -75,12 +60,12 @@ double receive_replies(int fd, double seconds, Ask ask) {
     uint64_t replies = 0;
     do {
         SimpleReply head;
-        receive(fd, &head, sizeof head);
+        take(fd, &head, sizeof head);
         if (head.magic != magic_simple_reply || head.error != 0) {
             errno = EPROTO;
             die("reply");
         }
-        receive(fd, body.data(), body.size());
+        take(fd, body.data(), body.size());
         ++replies;
         ask();
         passed = steady_clock::now() - began;
@@ -100,7 +85,7 @@ uint64_t next_offset(uint64_t offset, uint64_t size_bytes) {
     for (uint64_t offset = 0;; offset = next_offset(offset, size_bytes)) {
         if (::pread(file, reply.body, body_bytes, static_cast<off_t>(offset)) != body_bytes)
             die("read");
-        send_all(fd, &reply, sizeof reply);
+        give(fd, &reply, sizeof reply);
     }
 }
 
@@ -110,7 +95,7 @@ double measure_limit(const char* path, double seconds) {
     if (file < 0 || ::fstat(file, &about) != 0) die(path);
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) die("socketpair");
-    ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof send_buffer_bytes);
+    want_send_buffer(ends[1]);
     pid_t sender = ::fork();
     if (sender < 0) die("fork");
     if (sender == 0) {
@@ -136,19 +121,19 @@ int connect_to(const char* path) {
 // EXPORT_NAME, after which replies are simple ones. Returns the export's size.
 uint64_t shake_hands(int fd) {
     Greeting greeting;
-    receive(fd, &greeting, sizeof greeting);
+    take(fd, &greeting, sizeof greeting);
     be32 flags = FIXED_NEWSTYLE | NO_ZEROES;
-    send_all(fd, &flags, sizeof flags);
+    give(fd, &flags, sizeof flags);
     OptionHeader option;
     option.magic = magic_option;
     option.option = OPT_EXPORT_NAME;
     option.length = 0;
-    send_all(fd, &option, sizeof option);
+    give(fd, &option, sizeof option);
     struct {
         be64 size_bytes;
         be16 flags;
     } told;
-    receive(fd, &told, sizeof told);
+    take(fd, &told, sizeof told);
     return told.size_bytes;
 }
 
@@ -163,7 +148,7 @@ double measure_server(const char* path, double seconds) {
         request.cookie = offset;
         request.offset = offset;
         request.length = body_bytes;
-        send_all(fd, &request, sizeof request);
+        give(fd, &request, sizeof request);
         offset = next_offset(offset, size_bytes);
     };
     for (unsigned i = 0; i < requests_ahead; ++i) ask();

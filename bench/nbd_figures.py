@@ -59,13 +59,17 @@ class NbdFigures:
         for aio in ("threads", "native", "io_uring"):
             servers[f"qemu-nbd, {aio}"] = self.qemu_nbd_writing(self.cached_disk, aio)
             servers[f"qemu-storage-daemon, {aio}"] = self.qsd_writing(self.cached_disk, aio)
+        rivals = list(servers)[1:]
+        # What fio itself allows, whoever serves it.
+        bound = "(a server without a disk)"
+        servers[bound] = self.bare_server(self.size)
         with contextlib.ExitStack() as stack:
             for server in servers.values():
                 stack.enter_context(server)
             for title, (job, target) in JOBS.items():
                 contestants = {name: (lambda server=server: self.fio_nbd(server, *job)["bw_bytes"] / MiB)
                                for name, server in servers.items()}
-                self.contest(title, "MiB/s", contestants, ["hypernbd"], list(servers)[1:], target=target)
+                self.contest(title, "MiB/s", contestants, ["hypernbd"], rivals, target=target, bound=bound)
 
     def figure8(self):
         """CPU time of the server for each GiB, against nbdkit file"""

@@ -119,6 +119,9 @@ class Servers:
         return self.nbd(lambda at: ["qemu-nbd", "-r", "-t", "-e", "16", "-f", driver, f"--aio={aio}", *cache,
                                     "-k", at, image])
 
+    def bare_server(self, size):
+        return self.nbd(lambda at: [f"{self.build}/bench/bare-server", at, str(size)])
+
     # Rivals that write one raw file all at the same time: without locks, and by way of the page cache (but for
     # native, which io_submit(2) does not offer with it).
 
