@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$SRC/tests/nbd
 
 make_disk random reading.raw
 qemu-img convert -q -f raw -O qcow2 reading.raw reading.qcow2
-truncate -s 16M writing.raw
+truncate -s 256M writing.raw
 printf '[[allow]]\nwho = ["local", "psk:backup01"]\nwrite = ["*"]\n' >rules.toml
 printf 'backup01:%s\n' 000102030405060708090a0b0c0d0e0f >keys
 chmod 600 keys
@@ -38,6 +38,7 @@ without_tls_client() {
     "$hyperctl" export show reading --control "$scratch/control.sock" >shown 2>&1
     ! grep -q backup01 shown
 }
+without_a_writer() { "$hyperctl" export show writing --control "$scratch/control.sock" >shown 2>&1 && grep -qx 'clients: 0' shown; }
 longest=0
 
 start
@@ -124,6 +125,39 @@ echo end >&"${clients[1]}"
 read -r word <&"${clients[0]}" || die "a client saw an error"
 [ "$word" = ended ] || die "a client saw an error: $word"
 wait "$clients_pid"
+
+claim "a client in the middle of a large write stays with the old server until it has left, and what it wrote is there for all"
+cat >half.py <<'PYTHON'
+import random, sys
+from server import Server
+from transmission import read, write
+content = random.Random(1).randbytes(8 << 20)
+transmission = Server(sys.argv[1], "writing", "writing.raw", True, 60).enter("structured", [])
+if sys.argv[2] == "write":
+    request = write(4099, content)
+    data = transmission.encode(request)
+    transmission.connection.send(data[:len(data) // 2])
+    print("half", flush=True)
+    sys.stdin.readline()
+    transmission.connection.send(data[len(data) // 2:])
+    (reply, ) = transmission.replies([request])
+    assert not reply.error, reply.error
+assert bytes(transmission.one(read(4099, len(content))).data) == content, "other bytes than were written"
+transmission.disconnect()
+PYTHON
+coproc half { python3 half.py "$socket" write 2>half.log; }
+half_pid=$!
+read -r word <&"${half[0]}" || die "the client is not served: $(cat half.log)"
+without_a_writer && die "the client is not counted: $(cat shown)"
+old=$server
+start
+# As below: by the counters of the new server.
+eventually without_a_writer || die "the new server does not take over: $(cat "$log")"
+kill -0 "$old" || die "the old server has left its client"
+echo rest >&"${half[1]}"
+wait "$half_pid" || die "the client saw an error: $(cat half.log)"
+ended "$old"
+python3 half.py "$socket" read 2>half.log || die "the new server reads something else: $(cat half.log)"
 
 claim "a TLS client stays with the old server, which then ends; new ones come to the new server"
 cat >tls.py <<PYTHON

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of a hypernbd that is replaced: takeover-clients.py SOCKET COUNT. On the line "check" of the standard input all must
 have been served again; the answer is "ok" and the longest time that a request took since the last one. Any error of any
-client ends the program with 1. A third of the clients reads without end, a third writes and reads back, the rest is
+client ends the program with 1. A third of the clients reads without end, a third writes and reads back, some of these MiB at a time, the rest is
 idle between checks, each in its own way: between two requests, or after so many bytes of the next one's header."""
 import os
 import random
@@ -13,7 +13,7 @@ from server import Server
 from transmission import BLOCK_STATUS, FUA, MODES, Request, read, write
 
 PATIENCE_S = 60
-REGION = 96 << 10
+REGION, LARGE = 96 << 10, 2 << 20
 
 
 class Failed(Exception):
@@ -35,7 +35,8 @@ class Client:
         contexts = [] if self.mode == "simple" else ["base:allocation"]
         self.transmission = self.server.enter(self.mode, contexts)
         # A region of its own, at odd places.
-        self.at = number * REGION + 7
+        self.is_large = self.kind == "writer" and number % 4 == 0
+        self.at = (16 << 20) + number * LARGE + 7 if self.is_large else number * REGION + 7
         self.content = None
 
     def one(self, request):
@@ -47,7 +48,7 @@ class Client:
         return reply
 
     def write_and_read(self):
-        self.content = self.random.randbytes(self.random.choice((512, 4096, 40000)))
+        self.content = self.random.randbytes(LARGE if self.is_large else self.random.choice((512, 4096, 40000)))
         self.one(write(self.at, self.content, self.random.choice((0, 0, FUA))))
         same(bytes(self.one(read(self.at, len(self.content))).data), self.content, f"client {self.number}")
 
