@@ -279,11 +279,11 @@ void Line::run() {
                 std::lock_guard lock(mutex_);
                 if (first) first_connection_ = made ? Outcome<Facts>(*facts_) : Outcome<Facts>(tl::unexpected(made.error()));
             }
-            tried_ = true;
             if (!made) {
                 hang_up(made.error());
                 continue;
             }
+            was_connected_ = true;
         }
         for (Request* request : to_send) send(*request);
         if (!turn(tick_ms)) hang_up(last_failure("the connection broke"));

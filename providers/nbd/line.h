@@ -48,8 +48,8 @@ class Line {
 
     // Waits for the first connection.
     provider::Outcome<Facts> connected(const hyper_call& call);
-    // Whether it was connected once, or could not be: a request waits for no first handshake.
-    bool tried() const { return tried_; }
+    // Whether it was connected once: a request waits for no first handshake, and for no connection that the server does not let in.
+    bool was_connected() const { return was_connected_; }
     void read(hyper_read& read);
     // `told` is called once, with at most `room` extents of the context.
     void status(const std::string& context, Translate translate, uint64_t offset, uint64_t length, size_t room, Status told);
@@ -81,7 +81,7 @@ class Line {
     std::vector<std::unique_ptr<Request>> queue_;               // guarded by mutex_
     bool stopping_ = false;                                     // guarded by mutex_
     std::optional<provider::Outcome<Facts>> first_connection_;  // guarded by mutex_
-    std::atomic<bool> tried_ = false;
+    std::atomic<bool> was_connected_ = false;
     std::thread thread_;
 };
 

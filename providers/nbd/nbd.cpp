@@ -71,11 +71,11 @@ class Snapshot : public provider::Snapshot {
     }
 
   private:
-    // By turns; but the first reads do not wait for the handshakes of all lines.
+    // By turns, where the server has let them in: some promise that several may come, and let in one.
     Line& next_line() {
         for (size_t left_out = 0; left_out < lines_.size(); ++left_out) {
             Line& line = *lines_[next_line_++ % lines_.size()];
-            if (line.tried()) return line;
+            if (line.was_connected()) return line;
         }
         return *lines_[0];
     }

@@ -24,6 +24,14 @@ mount_hyperfs "$far_uri"
 cmp "$mount/web01.raw" disk.raw || die "the mount differs"
 qemu-img compare -f raw -F vhdx disk.raw "$mount/web01.vhdx" || die "the mount's VHDX differs"
 
+claim "a server that promises several connections and lets one in is read by that one, and is asked for others once each"
+nbdkit --foreground -U "$scratch/one.sock" -P "$scratch/one.pid" --filter=limit file disk.raw limit=1 2>one.log &
+servers+=("$!")
+eventually test -s one.pid || die "nbdkit did not start"
+[ "$("$hyperctl" root "nbd+unix:///?socket=$scratch/one.sock")" = "$expected" ] || die "it cannot be read"
+turned_away=$(grep -c "too many clients" one.log)
+[ "$turned_away" -ge 1 ] && [ "$turned_away" -le 3 ] || die "it was asked for more connections $turned_away times"
+
 claim "an image that lies in a far file is read as the disk in it"
 [ "$("$hyperctl" root -f qcow2 "faulty://$scratch/disk.qcow2")" = "$expected" ] || die "root of a far qcow2 differs"
 
