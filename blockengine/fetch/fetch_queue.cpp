@@ -176,7 +176,8 @@ bool FetchQueue::may_begin(const Request& request) const {
     if (requests_ >= requests_max_) return false;
     if (share_->in_flight_bytes + request.length > FetchShare::in_flight_bytes_max) return false;
     if (request.demanded) return demanded_in_flight_bytes_ + request.length <= std::max(window_.bytes(), demanded_bytes_max);
-    return requests_ + 1 < std::max(2u, requests_max_) && in_flight_bytes_ + request.length <= std::max(window_.bytes(), joined_bytes_min_);
+    // Whole requests, so that a window of less than three is not one of two.
+    return requests_ + 1 < std::max(2u, requests_max_) && in_flight_bytes_ < window_.bytes();
 }
 
 void FetchQueue::begin(const Request& request) {

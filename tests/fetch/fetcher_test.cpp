@@ -185,6 +185,15 @@ TEST_F(FetcherTest, has_no_more_bytes_under_way_ahead_than_the_window) {
     EXPECT_EQ(share_->in_flight_bytes, 0u);
 }
 
+TEST_F(FetcherTest, fills_the_window_with_whole_requests) {
+    constexpr uint32_t request_bytes = 768 * KiB;
+    make({.request_bytes_good = request_bytes});
+    fetcher_->will_need(0, 32 * MiB);
+    EXPECT_EQ(remote_->count(), 2u);
+    EXPECT_EQ(remote_->bytes_unanswered(), 2 * request_bytes);
+    remote_->answer_all();
+}
+
 TEST_F(FetcherTest, has_no_more_bytes_under_way_than_it_may_whoever_waits) {
     make({.size_bytes = GiB, .requests_max = 1000});
     for (uint64_t i = 0; i < 900; ++i) read(i * 5 * block, 4096);
