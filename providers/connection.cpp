@@ -256,8 +256,10 @@ Result<void> Connection::define(const MachineWish& wish) const {
     return perform<State>(state, deadline, name_, wish.look_only ? "look whether a machine can be made" : "make a machine", [](State& mine) {
         std::vector<hyper_companion> companions;
         for (const auto& [name, bytes] : mine.wish.companions) companions.push_back({name.c_str(), bytes.data(), bytes.size()});
-        hyper_machine told{sizeof told,           mine.wish.name.c_str(),   mine.wish.disk_id.c_str(), mine.wish.path.c_str(),
-                           mine.wish.format.c_str(), companions.data(), companions.size(),         mine.wish.look_only};
+        std::vector<hyper_machine_disk> disks;
+        for (const MachineWish::Disk& disk : mine.wish.disks) disks.push_back({disk.disk_id.c_str(), disk.path.c_str(), disk.format.c_str()});
+        hyper_machine told{sizeof told,       mine.wish.name.c_str(), disks.data(),        disks.size(),
+                           companions.data(), companions.size(),      mine.wish.look_only};
         return mine.connection->module_->table().define(mine.connection->handle_, &mine.call.call, &told, &mine.call.error);
     });
 }

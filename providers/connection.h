@@ -49,7 +49,11 @@ struct RemoteExtent {
 
 // See hyper_machine.
 struct MachineWish {
-    std::string name, disk_id, path, format;
+    struct Disk {
+        std::string disk_id, path, format;
+    };
+    std::string name;
+    std::vector<Disk> disks;
     std::vector<std::pair<std::string, std::string>> companions;  // name, bytes
     bool look_only = false;
 };

@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define HYPER_PROVIDER_ABI 1u
+#define HYPER_PROVIDER_ABI 2u
 
 /* The one vocabulary of failures. */
 typedef enum hyper_failure {
@@ -145,16 +145,22 @@ typedef struct hyper_companion {
     size_t length;
 } hyper_companion;
 
+/* A disk that is there again. */
+typedef struct hyper_machine_disk {
+    const char *disk_id; /* which it was, as describe() told it */
+    const char *path;    /* the file that holds it, and its format as qemu-img names it */
+    const char *format;
+} hyper_machine_disk;
+
 /* A machine that is to be made of what was kept of one. */
 typedef struct hyper_machine {
     size_t size;
-    const char *name;    /* that it gets, and nobody else has */
-    const char *disk_id; /* which of the disks is there again, as describe() told it */
-    const char *path;    /* the file that holds it, and its format as qemu-img names it */
-    const char *format;
+    const char *name; /* that it gets, and nobody else has */
+    const hyper_machine_disk *disks; /* of one moment; at least one */
+    size_t disk_count;
     const hyper_companion *companions;
     size_t companion_count;
-    bool look_only; /* only tell whether it could be made: the file may not be there yet */
+    bool look_only; /* only tell whether it could be made: the files may not be there yet */
 } hyper_machine;
 
 enum { HYPER_EXTENT_ZERO = 1, HYPER_EXTENT_CHANGED = 2 };
@@ -213,7 +219,7 @@ typedef struct hyper_provider {
      * such any more. Never touches what it did not make. */
     hyper_failure (*clean)(void *connection, const hyper_call *call, const char *kind, const char *id, hyper_error *error);
 
-    /* Optional. Makes a machine that has the disk, and is not running. What else belongs to it is made beside the disk's file. */
+    /* Optional. Makes a machine that has the disks, and is not running. What else belongs to it is made beside the first one's file. */
     hyper_failure (*define)(void *connection, const hyper_call *call, const hyper_machine *machine, hyper_error *error);
 } hyper_provider;
 

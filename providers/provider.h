@@ -101,8 +101,13 @@ struct FoundDisk {
     bool tracks_changes = false;
 };
 
+struct MachineDisk {
+    std::string disk_id, path, format;
+};
+
 struct Machine {
-    std::string name, disk_id, path, format;
+    std::string name;
+    std::vector<MachineDisk> disks;
     std::vector<std::pair<std::string, std::string>> companions;  // name, bytes
     bool look_only = false;
 };
@@ -279,7 +284,9 @@ inline hyper_failure clean(void* handle, const hyper_call* call, const char* kin
 
 inline hyper_failure define(void* handle, const hyper_call* call, const hyper_machine* given, hyper_error* error) {
     return guarded(error, [&] {
-        Machine machine{given->name, given->disk_id, given->path, given->format, {}, given->look_only};
+        Machine machine{given->name, {}, {}, given->look_only};
+        for (const hyper_machine_disk& one : std::span(given->disks, given->disk_count))
+            machine.disks.push_back({one.disk_id, one.path, one.format});
         for (const hyper_companion& one : std::span(given->companions, given->companion_count))
             machine.companions.emplace_back(one.name, std::string(static_cast<const char*>(one.bytes), one.length));
         return connection(handle).define(*call, machine);

@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "providers/libvirt/guest.h"
+#include "providers/libvirt/place.h"
 #include "providers/libvirt/virt.h"
 
 namespace hyper::provider::libvirt {
 
 using Companion = std::pair<std::string, std::string>;  // name, bytes
 
-std::vector<Companion> companions_of(virDomain* domain, const Guest& guest, bool is_local);
+std::vector<Companion> companions_of(virDomain* domain, const Guest& guest, const Place& place);
 
 }  // namespace hyper::provider::libvirt

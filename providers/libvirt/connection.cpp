@@ -134,7 +134,7 @@ Outcome<std::unique_ptr<Snapshot>> LibvirtConnection::take_snapshot(const hyper_
         disks.push_back(std::move(held));
     }
 
-    std::vector<Companion> companions = companions_of(domain->get(), *guest, place_.is_local());
+    std::vector<Companion> companions = companions_of(domain->get(), *guest, place_);
     Ledger ledger(host_, place_.uri_of(guest->uuid));
     HoldWish hold{place_, *guest, domain->get(), wish.track};
     auto held = is_active(domain->get()) ? hold_running(call, std::move(ledger), hold, disks)

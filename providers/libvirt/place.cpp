@@ -101,6 +101,12 @@ bool Place::is_local() const {
     return at == connect.npos || at + 3 >= connect.size() || connect[at + 3] == '/' || connect[at + 3] == '?';
 }
 
+bool Place::is_session() const {
+    size_t at = connect.find("://");
+    size_t path = at == connect.npos ? at : connect.find('/', at + 3);
+    return path != connect.npos && connect.compare(path, 8, "/session") == 0;
+}
+
 Outcome<DiskName> DiskName::parse(const std::string& text, const Place& place) {
     size_t slash = text.rfind('/');
     DiskName name;

@@ -26,6 +26,8 @@ struct Place {
     std::string uri_of(const std::string& uuid) const;
     // Whether libvirt's files and sockets are on this machine.
     bool is_local() const;
+    // Whether it is a user's own libvirt.
+    bool is_session() const;
 };
 
 // A disk that a snapshot is wished of: "DOMAIN/TARGET", or "TARGET" where the place means one domain.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "providers/libvirt/restored.h"
 
+#include <algorithm>
+
 #include "providers/libvirt/xml.h"
 
 namespace hyper::provider::libvirt {
@@ -15,7 +17,7 @@ pugi::xml_attribute attribute(pugi::xml_node node, const char* name) {
     return there ? there : node.append_attribute(name);
 }
 
-void replace_disk(pugi::xml_node disk, const Restored& restored) {
+void replace_disk(pugi::xml_node disk, const RestoredDisk& restored) {
     attribute(disk, "type").set_value("file");
     for (const char* name : {"source", "backingStore", "mirror", "auth", "encryption"})
         while (disk.remove_child(name)) {
@@ -48,19 +50,22 @@ Outcome<std::string> restored_xml(const std::string& text, const Restored& resto
                              "/domain/devices/disk[@device='cdrom' or @device='floppy']/source"})
         remove_all(*xml, path);
 
-    bool found = false;
     std::vector<Xml::Node> disks = xml->find("/domain/devices/disk[not(@device) or @device='disk' or @device='lun']");
-    if (restored.target.empty() && disks.size() != 1)
+    std::vector<RestoredDisk> wanted = restored.disks;
+    auto has_no_name = [](const RestoredDisk& disk) { return disk.target.empty(); };
+    if (std::any_of(wanted.begin(), wanted.end(), has_no_name) && (disks.size() != 1 || wanted.size() != 1))
         return failed(HYPER_BAD_CONFIGURATION, "libvirt: the domain had " + std::to_string(disks.size()) + " disks, and which this one was is not known");
     for (const Xml::Node& node : disks) {
-        if (!found && (restored.target.empty() || xml->text("target/@dev", node) == restored.target)) {
-            replace_disk(node.node(), restored);
-            found = true;
-        } else {
+        std::string target = xml->text("target/@dev", node);
+        auto disk = std::find_if(wanted.begin(), wanted.end(), [&](const RestoredDisk& one) { return one.target.empty() || one.target == target; });
+        if (disk == wanted.end()) {
             node.node().parent().remove_child(node.node());
+            continue;
         }
+        replace_disk(node.node(), *disk);
+        wanted.erase(disk);
     }
-    if (!found) return failed(HYPER_BAD_CONFIGURATION, "libvirt: the description that was kept has no disk " + restored.target);
+    if (!wanted.empty()) return failed(HYPER_BAD_CONFIGURATION, "libvirt: the description that was kept has no disk " + wanted.front().target);
     for (const Xml::Node& variables : xml->find("/domain/os/nvram")) replace_variables(variables.node(), restored.nvram);
     for (const Xml::Node& bound : xml->find("/domain/devices/*/source[@mode='bind']/@path"))
         bound.attribute().set_value((bound.attribute().value() + ("." + restored.name)).c_str());

@@ -58,7 +58,7 @@ with Lab(here / "lab") as lab:
     for form, generation in (("qcow2", 1), ("raw", 2)):
         file, name = lab.folder / f"disks/restored.{form}", f"restored-{form}"
         told = hyperctl("restore", f"{volume.folder}@{generation}", f"--libvirt={connect}", "--name", name, "--to", file, "--json")
-        check(told["root"] == volume.roots[generation] and told["format"] == form, told)
+        check(told["disks"][0]["root"] == volume.roots[generation] and told["disks"][0]["format"] == form, told)
         subprocess.run(["qemu-img", "convert", "-f", form, "-O", "raw", file, here / "raw"], check=True)
         check(root_of((here / "raw").read_bytes()) == volume.roots[generation], "the file is not what the generation is")
         made = ET.fromstring(lab.virsh("dumpxml", "--inactive", name))
@@ -95,7 +95,7 @@ with Lab(here / "lab") as lab:
             else:
                 check(False, f"{wrong} was taken")
         told = hyperctl("restore", f"{volume.folder}@1", f"--libvirt={connect}", "--name", "over", "--to", file, "--over", mount / "web01@1.raw", "--json")
-        check(told["bytes-written"] < 1 << 20 and file.stat().st_size < 1 << 20, "it was copied")
+        check(told["disks"][0]["bytes-written"] < 1 << 20 and file.stat().st_size < 1 << 20, "it was copied")
         subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", file, here / "raw"], check=True)
         check(root_of((here / "raw").read_bytes()) == volume.roots[1], "it does not read as the generation")
         owned(file)

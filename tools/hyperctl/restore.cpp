@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a machine of a generation: its disk as a file, or a file over it, and a definition of what was kept beside it.
+// Makes a machine of a generation: its disk as a file, or a file over it, or all disks of one moment; and a definition of what was kept beside it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <random>
@@ -27,7 +28,17 @@ namespace {
 struct RestoreOptions {
     VolumeRoot root;
     std::string volume, libvirt, name, to, over;
-    bool progress = false, json = false;
+    bool all_disks = false, progress = false, json = false;
+};
+
+// A disk that the machine gets.
+struct RestoredDisk {
+    VolumeOperand operand;
+    std::shared_ptr<const Volume> volume;
+    Generation generation;
+    std::shared_ptr<const Image> image{};
+    std::string to{};
+    uint64_t written_bytes = 0;
 };
 
 Result<Format> format_of_machine(const std::string& path) {
@@ -44,10 +55,52 @@ Result<std::shared_ptr<const Connection>> connect(const RestoreOptions& options)
     return Connection::open(module, "libvirt://", settings);
 }
 
-Result<std::shared_ptr<const Image>> open_generation(Engine& engine, const VolumeOperand& operand, const Generation& generation) {
+Result<std::shared_ptr<const Image>> open_generation(Engine& engine, const RestoredDisk& disk) {
     OpenOptions open;
-    open.snapshot = fmt::to_string(generation.number);
-    return open_image(engine, operand.folder, open);
+    open.snapshot = fmt::to_string(disk.generation.number);
+    return open_image(engine, disk.operand.folder, open);
+}
+
+// The disks that were synced with this one, which are in volumes beside its own.
+Result<std::vector<RestoredDisk>> disks_of_same_moment(Engine& engine, const RestoredDisk& named) {
+    if (named.generation.run.empty())
+        return fail(ENOENT, "{}@{}: was not synced with other disks at one moment (hyperctl sync --all-disks does that)", named.operand.name,
+                    named.generation.number);
+    const std::filesystem::path own = std::filesystem::canonical(named.operand.folder);
+    std::vector<RestoredDisk> found;
+    for (const auto& entry : std::filesystem::directory_iterator(own.parent_path())) {
+        const std::string folder = entry.path().string();
+        if (entry.path() == own || !is_volume(folder)) continue;
+        auto volume = TRY(Volume::open(engine, folder));
+        for (const Generation& one : TRY(volume->generations()))
+            if (one.run == named.generation.run) found.push_back({{folder, folder, ""}, volume, one});
+    }
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.operand.folder < b.operand.folder; });
+    return found;
+}
+
+// "web02.qcow2" of all disks is "web02-vda.qcow2" of the one in vda.volume.
+std::string file_of_disk(const RestoreOptions& options, const VolumeOperand& operand) {
+    std::filesystem::path file = std::filesystem::absolute(options.to).lexically_normal();
+    if (options.all_disks)
+        file.replace_filename(file.stem().string() + "-" + std::filesystem::path(operand.folder).stem().string() + file.extension().string());
+    return file.string();
+}
+
+Result<std::vector<RestoredDisk>> disks_to_restore(Engine& engine, const RestoreOptions& options) {
+    std::vector<RestoredDisk> disks(1);
+    disks[0].operand = TRY(options.root.operand(options.volume));
+    auto volume = TRY(disks[0].operand.open(engine));
+    disks[0].generation = TRY(volume->find(disks[0].operand.generation));
+    disks[0].volume = volume;
+    if (options.all_disks)
+        for (RestoredDisk& other : TRY(disks_of_same_moment(engine, disks[0]))) disks.push_back(std::move(other));
+    for (RestoredDisk& disk : disks) {
+        disk.image = TRY(open_generation(engine, disk));
+        disk.to = file_of_disk(options, disk.operand);
+        if (std::filesystem::exists(disk.to)) return fail(EEXIST, "{}: is there already", disk.to);
+    }
+    return disks;
 }
 
 // Where generations beside this one differ from it, of which a part is enough.
@@ -99,19 +152,19 @@ Result<void> check_backing(Engine& engine, const Source& disk, std::vector<Chang
 }
 
 // The file that a machine writes to, where it reads the generation elsewhere.
-Result<uint64_t> write_overlay(uint64_t disk_bytes, const RestoreOptions& options) {
-    auto overlay = TRY(empty_qcow2_overlay(disk_bytes, options.over, Format::raw));
-    auto file = TRY(OutputFile::create(options.to, overlay.size_bytes, false));
+Result<uint64_t> write_overlay(const RestoredDisk& disk, const RestoreOptions& options) {
+    auto overlay = TRY(empty_qcow2_overlay(disk.image->size_bytes(), options.over, Format::raw));
+    auto file = TRY(OutputFile::create(disk.to, overlay.size_bytes, false));
     TRY(file.write(0, overlay.head));
     TRY(file.sync());
     TRY(file.publish());
     return overlay.head.size();
 }
 
-Result<uint64_t> write_disk(Engine& engine, std::shared_ptr<const Image> image, Format format, const RestoreOptions& options) {
+Result<uint64_t> write_disk(Engine& engine, const RestoredDisk& disk, Format format, const RestoreOptions& options) {
     const ViewKind* kind = TRY(find_view_kind(format, ""));
-    auto view = TRY(open_wish(engine, {kind, nullptr}, image, std::filesystem::path(options.to).filename().string(), 0));
-    auto file = TRY(OutputFile::create(options.to, view->size_bytes(), false));
+    auto view = TRY(open_wish(engine, {kind, nullptr}, disk.image, std::filesystem::path(disk.to).filename().string(), 0));
+    auto file = TRY(OutputFile::create(disk.to, view->size_bytes(), false));
     Progress progress(options.progress, options.progress ? TRY(DataWalk({view.get()}).data_bytes()) : 0);
     uint64_t written = TRY(write_data_of(engine, *view, file, progress));
     TRY(file.sync());
@@ -119,39 +172,46 @@ Result<uint64_t> write_disk(Engine& engine, std::shared_ptr<const Image> image, 
     return written;
 }
 
+Json json_of(const RestoredDisk& disk, Format format) {
+    return {{"volume", disk.operand.name},
+            {"generation", disk.generation.number},
+            {"root", hex(disk.generation.root)},
+            {"filename", disk.to},
+            {"format", format_name(format)},
+            {"bytes-written", disk.written_bytes}};
+}
+
 Result<int> restore(Engine& engine, RestoreOptions& options) {
-    auto operand = TRY(options.root.operand(options.volume));
-    auto volume = TRY(operand.open(engine));
-    auto generation = TRY(volume->find(operand.generation));
     Format format = TRY(format_of_machine(options.to));
-    auto image = TRY(open_generation(engine, operand, generation));
+    auto disks = TRY(disks_to_restore(engine, options));
+    RestoredDisk& named = disks.front();
     if (!options.over.empty()) {
         if (format != Format::qcow2) return fail(EINVAL, "--to {}: must end in .qcow2 with --over", options.to);
         if (!is_remote(options.over)) options.over = std::filesystem::absolute(options.over).lexically_normal().string();
-        TRY(check_name(options.over, generation.number));
-        auto telling = TRY(telling_runs(volume, generation));
-        TRY(check_backing(engine, *image, std::move(telling), options.over));
+        TRY(check_name(options.over, named.generation.number));
+        auto telling = TRY(telling_runs(named.volume, named.generation));
+        TRY(check_backing(engine, *named.image, std::move(telling), options.over));
     }
-    options.to = std::filesystem::absolute(options.to).lexically_normal().string();
-    MachineWish wish{options.name, generation.origin.source, options.to, std::string(format_name(format)), {}, true};
-    for (auto& [name, bytes] : TRY(read_companions(*volume, generation))) wish.companions.emplace_back(name, std::move(bytes));
+    MachineWish wish{options.name, {}, {}, true};
+    for (const RestoredDisk& disk : disks) wish.disks.push_back({disk.generation.origin.source, disk.to, std::string(format_name(format))});
+    for (auto& [name, bytes] : TRY(read_companions(*named.volume, named.generation))) wish.companions.emplace_back(name, std::move(bytes));
     auto connection = TRY(connect(options));
     // Before a long copy is made for nothing.
     TRY(connection->define(wish));
-    uint64_t written = TRY(options.over.empty() ? write_disk(engine, image, format, options) : write_overlay(image->size_bytes(), options));
+    for (RestoredDisk& disk : disks)
+        disk.written_bytes = TRY(options.over.empty() ? write_disk(engine, disk, format, options) : write_overlay(disk, options));
     wish.look_only = false;
     if (auto defined = connection->define(wish); !defined)
-        return fail(defined.error().code, "{} ({} is whole, and stays)", defined.error().message, options.to);
-    if (options.json)
-        print_json({{"domain", options.name},
-                    {"filename", options.to},
-                    {"format", format_name(format)},
-                    {"generation", generation.number},
-                    {"root", hex(generation.root)},
-                    {"bytes-written", written}});
-    else
-        fmt::print("domain {} is defined, with generation {} of {} in {}\n", printable(options.name), generation.number, printable(operand.name),
-                   printable(options.to));
+        return fail(defined.error().code, "{} ({} is whole, and stays)", defined.error().message, named.to);
+    if (options.json) {
+        Json told = Json::array();
+        for (const RestoredDisk& disk : disks) told.push_back(json_of(disk, format));
+        print_json({{"domain", options.name}, {"disks", std::move(told)}});
+        return exit_ok;
+    }
+    fmt::print("domain {} is defined, with\n", printable(options.name));
+    for (const RestoredDisk& disk : disks)
+        fmt::print("    generation {} of {} in {}\n", disk.generation.number, printable(disk.operand.name), printable(disk.to));
     return exit_ok;
 }
 
@@ -164,8 +224,10 @@ void add_restore(CLI::App& app, Command& chosen) {
     command->add_option("--libvirt", options->libvirt, "as a domain of this libvirt (qemu:///system)")->type_name("URI")->expected(0, 1)->required();
     command->add_option("--name", options->name, "of the new domain")->required();
     command->add_option("--to", options->to, "the file to write its disk to, .qcow2 or .raw")->type_name("FILE")->required();
+    auto* all = command->add_flag("--all-disks", options->all_disks, "besides, the disks that were synced with it at the same moment");
     command->add_option("--over", options->over, "copy nothing: FILE is a qcow2 overlay of the generation as hypernbd or hyperfs shows it there")
-        ->type_name("URI|PATH");
+        ->type_name("URI|PATH")
+        ->excludes(all);
     options->root.add_to(*command);
     add_provider_settings(*command);
     command->add_flag("-p,--progress", options->progress, "show progress");

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "convert/remote/remote.h"
+#include "providers/ledger.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/operand.h"
@@ -104,6 +105,7 @@ Result<int> sync(Engine& engine, SyncCommand& options) {
 Result<int> sync_together(Engine& engine, SyncCommand& options) {
     if (!is_remote(options.source)) return fail(EINVAL, "{}: --all-disks is for a provider's machine (as libvirt://DOMAIN)", options.source);
     auto how = TRY(sync_options(options));
+    how.run = unique_text();  // restore finds by it what belongs together
     // A name of --root is a path beneath its folder of volumes.
     bool path = options.volume.find('/') != std::string::npos;
     const std::string folder = path ? options.volume : options.operands.root().volumes_folder() + "/" + options.volume;

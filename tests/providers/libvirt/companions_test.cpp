@@ -26,8 +26,10 @@ class LibvirtCompanions : public testing::Test {
     }
     ~LibvirtCompanions() override { std::filesystem::remove_all(folder_); }
 
-    std::string bytes_of(const std::string& name, bool is_local) const {
-        auto all = companions_of(domain_.get(), guest_, is_local);
+    std::string bytes_of(const std::string& name, const std::string& connect = "qemu:///session") const {
+        Place place;
+        place.connect = connect;
+        auto all = companions_of(domain_.get(), guest_, place);
         auto at = std::find_if(all.begin(), all.end(), [&](const Companion& companion) { return companion.first == name; });
         return at == all.end() ? "(none)" : at->second;
     }
@@ -40,21 +42,23 @@ class LibvirtCompanions : public testing::Test {
 };
 
 TEST_F(LibvirtCompanions, are_the_descriptions_the_variables_and_the_state_of_the_tpm) {
-    EXPECT_NE(bytes_of("domain.xml", true).find("<name>test</name>"), std::string::npos);
-    EXPECT_NE(bytes_of("domain-live.xml", true).find("<name>test</name>"), std::string::npos);
-    EXPECT_EQ(bytes_of("nvram", true), "variables");
-    EXPECT_EQ(bytes_of("tpm2-00.permall", true), std::string("\0state", 6));
+    EXPECT_NE(bytes_of("domain.xml").find("<name>test</name>"), std::string::npos);
+    EXPECT_NE(bytes_of("domain-live.xml").find("<name>test</name>"), std::string::npos);
+    EXPECT_EQ(bytes_of("nvram"), "variables");
+    EXPECT_EQ(bytes_of("tpm2-00.permall"), std::string("\0state", 6));
 }
 
 TEST_F(LibvirtCompanions, leave_out_files_that_are_not_there) {
     std::filesystem::remove(guest_.nvram);
-    EXPECT_EQ(bytes_of("nvram", true), "(none)");
+    EXPECT_EQ(bytes_of("nvram"), "(none)");
 }
 
+TEST_F(LibvirtCompanions, of_the_system_are_not_those_of_a_session) { EXPECT_EQ(bytes_of("tpm2-00.permall", "qemu:///system"), "(none)"); }
+
 TEST_F(LibvirtCompanions, of_another_machine_are_the_descriptions_alone) {
-    EXPECT_NE(bytes_of("domain.xml", false), "(none)");
-    EXPECT_EQ(bytes_of("nvram", false), "(none)");
-    EXPECT_EQ(bytes_of("tpm2-00.permall", false), "(none)");
+    EXPECT_NE(bytes_of("domain.xml", "qemu+ssh://host/session"), "(none)");
+    EXPECT_EQ(bytes_of("nvram", "qemu+ssh://host/session"), "(none)");
+    EXPECT_EQ(bytes_of("tpm2-00.permall", "qemu+ssh://host/session"), "(none)");
 }
 
 }  // namespace

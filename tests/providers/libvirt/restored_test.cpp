@@ -30,7 +30,7 @@ const char* const kept = R"(
 class LibvirtRestored : public testing::Test {
   protected:
     Xml restored(const std::string& nvram = "/new/disk.nvram") {
-        auto text = restored_xml(kept, {"web<02>", "vda", "/new/disk&.qcow2", "qcow2", nvram});
+        auto text = restored_xml(kept, {"web<02>", {{"vda", "/new/disk&.qcow2", "qcow2"}}, nvram});
         EXPECT_TRUE(text) << text.error().message;
         return *Xml::parse(*text);
     }
@@ -48,6 +48,16 @@ TEST_F(LibvirtRestored, has_the_one_disk_where_it_is_now) {
     EXPECT_EQ(xml.text("//disk[target/@dev='vda']/driver/@cache"), "none");
     EXPECT_EQ(xml.text("//disk[target/@dev='vda']/serial"), "S1");
     EXPECT_FALSE(xml.has("//disk/auth") || xml.has("//backingStore") || xml.has("//source[@protocol]"));
+}
+
+TEST_F(LibvirtRestored, has_all_disks_that_it_is_to_have) {
+    auto text = restored_xml(kept, {"web02", {{"vdb", "/new/b", "raw"}, {"vda", "/new/a", "qcow2"}}, ""});
+    ASSERT_TRUE(text) << text.error().message;
+    Xml xml = *Xml::parse(*text);
+    EXPECT_EQ(xml.text("//disk[target/@dev='vda']/source/@file"), "/new/a");
+    EXPECT_EQ(xml.text("//disk[target/@dev='vda']/driver/@type"), "qcow2");
+    EXPECT_EQ(xml.text("//disk[target/@dev='vdb']/source/@file"), "/new/b");
+    EXPECT_EQ(xml.text("//disk[target/@dev='vdb']/driver/@type"), "raw");
 }
 
 TEST_F(LibvirtRestored, is_another_machine_than_the_one_that_was_kept) {
@@ -69,9 +79,11 @@ TEST_F(LibvirtRestored, takes_nothing_from_the_one_that_was_kept) {
 }
 
 TEST_F(LibvirtRestored, without_such_a_disk_or_description_is_refused) {
-    Restored wish{"web02", "vdx", "/new", "raw", ""};
+    Restored wish{"web02", {{"vdx", "/new", "raw"}}, ""};
     EXPECT_EQ(restored_xml(kept, wish).error().kind, HYPER_BAD_CONFIGURATION);
-    wish.target = "";  // there are two
+    wish.disks = {{"vda", "/a", "raw"}, {"vdx", "/x", "raw"}};
+    EXPECT_EQ(restored_xml(kept, wish).error().kind, HYPER_BAD_CONFIGURATION);
+    wish.disks = {{"", "/new", "raw"}};  // there are two
     EXPECT_EQ(restored_xml(kept, wish).error().kind, HYPER_BAD_CONFIGURATION);
     for (const char* text : {"", "<domain", "<network/>", "<domain/>"}) EXPECT_EQ(restored_xml(text, wish).error().kind, HYPER_BAD_CONFIGURATION) << text;
     EXPECT_TRUE(restored_xml("<domain><name>a</name><devices><disk><target dev='hda'/></disk></devices></domain>", wish));
