@@ -155,6 +155,18 @@ eventually nbdinfo "$(by_certificate ours-client web01)" >/dev/null 2>&1 || die 
 nbdinfo "$(by_certificate ours-client secret)" >/dev/null 2>&1 && die "the client reads the secret"
 nbdinfo "$(by_certificate ours-stranger web01)" >/dev/null 2>&1 && die "a name without a rule reads"
 nbdinfo "$(by_certificate theirs-client web01)" >/dev/null 2>&1 && die "another CA's client came in"
+printf '[[allow]]\nwho = ["cert:stranger.example"]\nread = ["web01"]\n' >rules.toml
+kill -HUP "$server"
+eventually nbdinfo "$(by_certificate ours-stranger web01)" >/dev/null 2>&1 || die "a name with a rule does not read: so nobody would be let in"
+printf '[[allow]]\nwho = ["cert:client.example"]\nread = ["web01"]\n' >rules.toml
+kill -HUP "$server"
+eventually nbdinfo "$(by_certificate ours-client web01)" >/dev/null 2>&1 || die "the rules are not read again: $(cat "$scratch/nbd.log")"
 cp ours/ca-cert.pem theirs-client/
 nbdinfo "$(by_certificate theirs-client web01)" >/dev/null 2>&1 && die "another CA's certificate came in"
+ends_well
+
+claim "the other CA's certificate is a good one, where that CA is asked"
+cp theirs/ca-cert.pem theirs-client/
+start --tls-certificates theirs --rules rules.toml
+eventually nbdinfo "$(by_certificate theirs-client web01)" >/dev/null 2>&1 || die "it does not come in: $(cat "$scratch/nbd.log")"
 ends_well

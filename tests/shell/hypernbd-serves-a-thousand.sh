@@ -12,14 +12,14 @@ for number in range(1000):
         file.write(b"disk %03d " % number * 512)
         file.truncate(1 << 20)
 PYTHON
-socket=$scratch/nbd.sock
-"$hypernbd" --socket "$socket" disks 2>nbd.log &
-server=$!
-servers+=("$server")
-eventually test -S "$socket" || die "hypernbd did not start"
-
-claim "1,000 connections to 1,000 exports read each its own, in turns and all at once"
-client "$socket" "$server" <<'PYTHON'
+serve_disks() {
+    socket=$scratch/nbd${#servers[@]}.sock
+    "$hypernbd" --socket "$socket" disks 2>nbd.log &
+    server=$!
+    servers+=("$server")
+    eventually test -S "$socket" || die "hypernbd did not start"
+}
+cat >check.py <<'PYTHON'
 import os, struct, sys
 from wire import *
 def resident_kib():
@@ -71,4 +71,16 @@ with Connection(sys.argv[1], 30) as lister:
 disks = {name for name in listed if b"." not in name}
 assert len(disks) == 1000 and b"new" in disks and b"d007" not in disks, (len(disks), disks - {b"d%03d" % n for n in range(1000)})
 PYTHON
+
+claim "the check sees two exports that are changed for each other"
+mv disks/d500.raw d501.raw && mv disks/d501.raw disks/d500.raw && mv d501.raw disks/
+serve_disks
+client "$socket" "$server" <check.py 2>seen.log && die "it did not see it"
+grep -q "AssertionError: (500, " seen.log || die "it failed otherwise: $(cat seen.log)"
+ends_well
+mv disks/d500.raw d501.raw && mv disks/d501.raw disks/d500.raw && mv d501.raw disks/
+
+claim "1,000 connections to 1,000 exports read each its own, in turns and all at once"
+serve_disks
+client "$socket" "$server" <check.py
 ends_well
