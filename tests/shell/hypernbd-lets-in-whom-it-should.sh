@@ -15,7 +15,7 @@ sed -i /mallory/d keys
 chmod 600 keys all-keys
 cat >rules.toml <<'TOML'
 [[allow]]
-who = ["psk:alice", "cert:client.example"]
+who = ["psk:alice", "psk:mallory", "cert:client.example"]
 read = ["web*"]
 write = ["scratch"]
 [[allow]]
@@ -88,6 +88,8 @@ nbdinfo --can write "$(by_key alice web01)" && die "alice may write what she may
 
 claim "who has no key, or another's, does not come in"
 nbdinfo "$(by_key mallory web01)" >/dev/null 2>&1 && die "mallory came in"
+(umask 077 && sed -n 's/^mallory:/alice:/p' all-keys >wrong-keys)
+nbdinfo "nbds://alice@127.0.0.1:$port/web01?tls-psk-file=$scratch/wrong-keys" >/dev/null 2>&1 && die "mallory came in as alice"
 nbdinfo "nbd://127.0.0.1:$port/web01" >/dev/null 2>&1 && die "somebody came in without TLS"
 
 claim "before TLS nothing but STARTTLS is listened to, and plain text behind it ends the connection"
