@@ -14,6 +14,9 @@ using Json = nlohmann::json;
 using scheduler::Failure;
 using scheduler::Outcome;
 
+// What is read in so long a time may be missing from what a killed attempt is charged for.
+constexpr std::chrono::seconds note_every{1};
+
 Instant now() { return std::chrono::floor<Seconds>(std::chrono::system_clock::now()); }
 
 uint64_t number_at(const Json& json, const char* key) {
@@ -124,14 +127,26 @@ bool Attempt::run_hook(const std::optional<scheduler::Hook>& hook, Process& proc
     return false;
 }
 
+void Attempt::note(Instant from, uint64_t moved_bytes) {
+    auto written = write_note(wish_.notes, wish_.job.name, {wish_.period, wish_.before, from, now(), moved_bytes});
+    if (!written && !not_noted_) log_warning("job {}: how far its sync came is not noted: {}", wish_.job.name, written.error().message);
+    not_noted_ = !written;
+}
+
 void Attempt::run_sync(AttemptReport& report, RunLog& log) {
     std::vector<std::string> argv{wish_.hyperctl, "sync", "--json", "--progress", "--create", "--limit-rate", "-", "--run", wish_.run, "--", wish_.job.source, wish_.job.volume};
     std::string last_line;
+    std::optional<std::chrono::steady_clock::time_point> noted;
     auto end = sync_->run(argv, environment(""), std::chrono::seconds(0), [&](std::string_view line) {
         Json json = line.starts_with('{') ? Json::parse(line, nullptr, false) : Json();
         if (json.is_object() && json.contains("done-bytes")) {
             done_bytes_ = number_at(json, "done-bytes");
             total_bytes_ = number_at(json, "total-bytes");
+            auto told = std::chrono::steady_clock::now();
+            if (!noted || told - *noted >= note_every || done_bytes_ == total_bytes_) {
+                note(report.from, done_bytes_);
+                noted = told;
+            }
             return;
         }
         last_line = line;
@@ -150,6 +165,7 @@ void Attempt::run_sync(AttemptReport& report, RunLog& log) {
     if (!said.is_object() || !said.contains("read-bytes")) report.moved_bytes = done_bytes_;
     if (end->exit_code == 0 && !result.generation.empty()) {
         result.outcome = Outcome::success;
+        note(report.from, report.moved_bytes);
         log.add(now(), fmt::format("generation {}: {} bytes read, {} different", result.generation, report.moved_bytes, report.changed_bytes));
         return;
     }

@@ -3,7 +3,8 @@
 //
 // A hook before that fails ends the attempt (Failure::hook), and the hook after is run all the same, lest what the first one froze stays
 // frozen. A hook after that fails is said, and changes nothing: the generation is there. Hooks find in their environment HYPER_JOB, HYPER_SOURCE,
-// HYPER_VOLUME, HYPER_PERIOD, HYPER_ROOT and, the one after, HYPER_OUTCOME (success, failed, stopped).
+// HYPER_VOLUME, HYPER_PERIOD, HYPER_ROOT and, the one after, HYPER_OUTCOME (success, failed, stopped). While the sync runs, it is noted how far
+// it came.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "scheduler/hyperd/attempt_note.h"
 #include "scheduler/hyperd/process.h"
 #include "scheduler/hyperd/run_log.h"
 #include "scheduler/jobs/job_state.h"
@@ -26,6 +28,8 @@ struct AttemptWish {
     std::string hyperctl;  // the program
     std::string root;      // where it keeps volumes and its ledger
     std::string logs;      // RunLog's folder
+    std::string notes;     // and that of notes, where `before` is AttemptNote's
+    uint64_t before = 0;
     uint64_t bandwidth_bytes_per_second = 0;  // 0: no limit
 };
 
@@ -63,6 +67,7 @@ class Attempt {
     void run();
     bool run_hook(const std::optional<scheduler::Hook>& hook, Process& process, const char* which, const std::string& outcome, RunLog& log);
     void run_sync(AttemptReport& report, RunLog& log);
+    void note(Instant from, uint64_t moved_bytes);
     Process::Environment environment(const std::string& outcome) const;
 
     const AttemptWish wish_;
@@ -71,6 +76,7 @@ class Attempt {
     std::atomic<uint64_t> done_bytes_{0}, total_bytes_{0};
     std::atomic<uint64_t> rate_;  // that the sync was told
     std::atomic<bool> stopped_{false};
+    bool not_noted_ = false;  // which was said; of its thread
     std::thread thread_;
 };
 

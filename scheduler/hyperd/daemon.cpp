@@ -59,6 +59,8 @@ Result<std::unique_ptr<Daemon>> Daemon::open(DaemonOptions options) {
     std::unique_ptr<Daemon> made(new Daemon(std::move(options), std::move(store)));
     made->root_ = data_below(made->options_.root);
     made->logs_ = state + "/logs";
+    made->notes_ = state + "/attempts";
+    TRY(make_folders(made->notes_));
     made->seed_ = TRY(seed_of(state));
     made->outlooks_ = TRY(Outlooks::open(state + "/feeds", made->seed_));
     {
@@ -159,20 +161,34 @@ Result<void> Daemon::know_new_jobs(Change& change, Instant when) {
 
 // Runs that went on when hyperd ended without a word, or that the configuration had left out since.
 Result<void> Daemon::take_up_interrupted() {
-    Change change;
     for (const auto& [name, job] : config_.jobs) {
         const JobState& state = states_.at(name);
         if (state.phase != Phase::running || running_.contains(name)) continue;
-        AttemptEnd end{Outcome::killed, Failure::killed, "hyperd ended while it ran", ""};
-        change.states.push_back(after_end(job, state, end, {}, now(), seed_));
+        Change change;
+        AttemptEnd end{Outcome::killed, Failure::killed, "hyperd ended while it ran; how far it came is not known", ""};
         if (auto row = TRY(store_.run(name, state.period))) {
+            auto note = read_note(notes_, name);
+            if (!note && note.error().code != ENOENT) log_warning("job {}: {}", name, note.error().message);
+            if (note && note->period == state.period && note->before == row->stretches.size()) {
+                AttemptReport report;
+                report.job = name, report.period = state.period;
+                report.from = note->from, report.until = note->until;
+                report.moved_bytes = note->moved_bytes;
+                report.seconds = static_cast<double>((note->until - note->from).count());
+                TRY(count(change, *row, job, report));
+                row->noted_bytes += note->moved_bytes;
+                end.message = fmt::format("hyperd ended while it ran; counted is what it had read by {}: {} bytes", instant_text(note->until),
+                                          note->moved_bytes);
+            }
             row->phase = "suspended";
             row->message = end.message;
             change.runs.push_back(std::move(*row));
         }
+        change.states.push_back(after_end(job, state, end, {}, now(), seed_));
         change.events.push_back(event(now(), "run.suspended", name, Json{{"period", state.period}, {"message", end.message}}));
+        TRY(commit(change));
     }
-    return commit(change);
+    return {};
 }
 
 // What is committed is what is known here: memory follows the store.
@@ -300,6 +316,7 @@ Result<void> Daemon::remove_job(const std::string& name) {
     config_.jobs.erase(name);
     added_.erase(name);
     RunLog::remove(logs_, name);
+    remove_note(notes_, name);
     return {};
 }
 

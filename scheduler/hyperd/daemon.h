@@ -4,7 +4,8 @@
 // Design note. One thread, that of loop(), decides. It wakes at the earliest moment that a decision names, when a run ends, and when somebody asked
 // for something or a carbon service told something new; everything it knows is behind one mutex, which is not held while anything waits for a disk
 // of ours or for a network. The order is always: read what happened, decide, commit, act. What was committed and not done yet when hyperd is killed
-// is done at the next start: a run that was going on is taken up as one that was interrupted, under the same period, which is its idempotency key.
+// is done at the next start: a run that was going on is taken up as one that was interrupted, under the same period, which is its idempotency key,
+// and charged for what is noted of it.
 #pragma once
 
 #include <condition_variable>
@@ -106,10 +107,12 @@ class Daemon {
     void tell_of_budget(scheduler::Change& change, const scheduler::Decision& decision, Instant when);
     Result<void> end_open_run(scheduler::Change& change, const scheduler::JobState& state, Instant when);
     bool finish(const AttemptReport& report);
-    // What an attempt used, into its run's row and the month.
+    // What an attempt did and used, into its run's row and the month.
     Result<void> count(scheduler::Change& change, scheduler::RunRow& row, const scheduler::Job& job, const AttemptReport& report);
+    Result<void> charge(scheduler::Change& change, scheduler::RunRow& row, const scheduler::Job& job, const AttemptReport& report);
     void finish_ended();
-    void start(const scheduler::Decision& decision);
+    // `ended_before`: so many attempts of its run have ended.
+    void start(const scheduler::Decision& decision, uint64_t ended_before);
     void settle_some(Instant now);
     Result<void> commit(scheduler::Change& change);
     Result<void> know_new_jobs(scheduler::Change& change, Instant now);
@@ -118,7 +121,7 @@ class Daemon {
     Result<void> change_jobs(const std::string& name, const std::string& json, bool there);
 
     const DaemonOptions options_;
-    std::string root_, logs_;
+    std::string root_, logs_, notes_;
     uint64_t seed_ = 0;
 
     std::mutex mutex_;

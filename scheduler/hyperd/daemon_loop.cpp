@@ -84,6 +84,7 @@ void Daemon::tell_of_budget(Change& change, const Decision& decision, Instant wh
 Result<bool> Daemon::step(Instant when) {
     auto decisions = TRY(decide_now(when));
     Change change;
+    std::map<std::string, uint64_t> ended_before;  // attempts of the runs that begin
     // What was said is said once it is written.
     auto noted = noted_;
     auto at_risk = at_risk_, missed = missed_;
@@ -117,6 +118,7 @@ Result<bool> Daemon::step(Instant when) {
         row.phase = "running";
         row.attempts = next.attempts;
         if (!row.started_at) row.started_at = when;
+        ended_before[decision.job] = row.stretches.size();
         change.runs.push_back(std::move(row));
         change.events.push_back(event(when, "run.started", decision.job,
                                       Json{{"period", decision.period}, {"attempt", next.attempts}, {"cause", cause_name(decision.cause)}, {"why", decision.explanation}}));
@@ -129,7 +131,7 @@ Result<bool> Daemon::step(Instant when) {
     for (const Decision& decision : last_) {
         auto running = running_.find(decision.job);
         if (decision.action == Action::run && running == running_.end()) {
-            start(decision);
+            start(decision, ended_before[decision.job]);
             acted = true;
         }
         if (decision.action == Action::go_on && running != running_.end()) running->second.attempt->limit_rate(decision.bandwidth_bytes_per_second);
@@ -138,12 +140,12 @@ Result<bool> Daemon::step(Instant when) {
     return acted;
 }
 
-void Daemon::start(const Decision& decision) {
+void Daemon::start(const Decision& decision, uint64_t ended_before) {
     const Job& job = *find(decision.job);
     // Periods come again where a state folder is begun anew, which has another seed, and where an older one is put back: the moment does not.
     Instant begun = states_.at(job.name).run_started.value_or(now());
     std::string key = fmt::format("{} {}, begun {}, in state {:016x}", job.name, decision.period, instant_text(begun), seed_);
-    AttemptWish wish{job, decision.period, std::move(key), options_.hyperctl, root_, logs_, decision.bandwidth_bytes_per_second};
+    AttemptWish wish{job, decision.period, std::move(key), options_.hyperctl, root_, logs_, notes_, ended_before, decision.bandwidth_bytes_per_second};
     auto ended = [this](AttemptReport report) {
         std::lock_guard lock(mutex_);
         ended_.push_back(std::move(report));
@@ -163,8 +165,19 @@ void Daemon::start(const Decision& decision) {
     ended_.push_back(std::move(report));
 }
 
-// One that could not be started took no time, and used nothing.
 Result<void> Daemon::count(Change& change, RunRow& row, const Job& job, const AttemptReport& report) {
+    row.moved_bytes += report.moved_bytes;
+    row.changed_bytes += report.changed_bytes;
+    row.seconds += report.seconds;
+    row.stretches.push_back({report.from, report.until});
+    TRY(charge(change, row, job, report));
+    row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
+    settle(row, job.rules.carbon, *outlooks_, now());
+    return {};
+}
+
+// One that could not be started took no time, and used nothing.
+Result<void> Daemon::charge(Change& change, RunRow& row, const Job& job, const AttemptReport& report) {
     row.currency = job.rules.cost.currency;
     if (report.moved_bytes == 0 && report.seconds == 0) return {};
     change.used_at = report.until;
@@ -221,17 +234,11 @@ bool Daemon::finish(const AttemptReport& report) {
                                                            : "failed";
     row.message = end.message;
     row.generation = end.generation;
-    row.moved_bytes += report.moved_bytes;
-    row.changed_bytes += report.changed_bytes;
-    row.seconds += report.seconds;
-    row.stretches.push_back({report.from, report.until});
     if (row.phase != "suspended" && row.phase != "retrying") row.ended_at = when;
     if (auto counted = count(change, row, job, report); !counted) {
         log_error("job {}: what its run used could not be written, and is tried again: {}", report.job, counted.error().message);
         return false;
     }
-    row.grams = row.grams_at_once = row.grams_foresight = std::nullopt;
-    settle(row, job.rules.carbon, *outlooks_, when);
     change.runs.push_back(row);
     if (row.phase == "success" && report.moved_bytes > 0)
         change.measures.push_back({job.source, report.from, report.first || !state.last_point ? Seconds(0) : report.from - *state.last_point,

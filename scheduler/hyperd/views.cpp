@@ -84,6 +84,7 @@ Json json_of(const RunRow& row) {
             {"generation", row.generation.empty() ? Json() : Json(row.generation)},
             {"read_bytes", row.moved_bytes},
             {"changed_bytes", row.changed_bytes},
+            {"noted_bytes", row.noted_bytes},
             {"seconds", row.seconds},
             {"stretches", std::move(stretches)},
             {"kwh", json_of(std::optional(row.energy.total()))},

@@ -96,7 +96,7 @@ JobState after_end(const Job& job, JobState state, const AttemptEnd& end, const 
             state.ran += now - state.attempt_started.value_or(now);
             [[fallthrough]];
         case Outcome::killed:
-            // How far a killed one came is not known; what it stored is found again by the next attempt.
+            // How far a killed one came is not known here; what it stored is found again by the next attempt.
             state.phase = Phase::waiting;
             state.suspended = true;
             state.why = end.outcome == Outcome::killed ? "hyperd ended while it ran; it goes on" : "stopped, to go on";

@@ -30,6 +30,7 @@ struct RunRow {
     unsigned attempts = 0;
     std::string message, generation;
     uint64_t moved_bytes = 0, changed_bytes = 0;
+    uint64_t noted_bytes = 0;  // of moved_bytes: of attempts during which hyperd was killed, as far as was noted; it may have been more
     double seconds = 0;  // of all attempts
     // What it emitted, in which stretches of time, so that it can be computed again; unknown until intensities have been measured.
     std::vector<TimeRange> stretches;

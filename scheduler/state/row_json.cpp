@@ -202,6 +202,7 @@ void members(Codec& codec, Row& row) {
     codec.value("generation", row.generation);
     codec.value("moved-bytes", row.moved_bytes);
     codec.value("changed-bytes", row.changed_bytes);
+    codec.value("noted-bytes", row.noted_bytes);
     codec.value("seconds", row.seconds);
     codec.value("stretches", row.stretches);
     codec.value("energy-kwh", row.energy);

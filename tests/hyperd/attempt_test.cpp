@@ -32,6 +32,9 @@ class AttemptTest : public testing::Test {
         wish.job.name = "db";
         wish.hyperctl = folder + "/hyperctl";
         wish.logs = folder + "/logs";
+        wish.notes = folder;
+        wish.period = "asked 1";
+        wish.before = 2;
         std::promise<AttemptReport> told;
         auto attempt = Attempt::start(std::move(wish), [&](AttemptReport report) { told.set_value(std::move(report)); });
         EXPECT_TRUE(attempt);
@@ -75,6 +78,30 @@ TEST_F(AttemptTest, that_succeeds_has_moved_what_it_says_at_its_end) {
     EXPECT_EQ(report.end.outcome, Outcome::success);
     EXPECT_EQ(report.moved_bytes, 1'000'000u);
     EXPECT_EQ(report.seconds, 1.5);
+}
+
+TEST_F(AttemptTest, notes_how_far_it_came_before_it_ends) {
+    auto report = run(progress + "sleep 60\n", true);
+    auto note = read_note(folder, "db");
+    ASSERT_TRUE(note) << note.error().message;
+    EXPECT_EQ(note->period, "asked 1");
+    EXPECT_EQ(note->before, 2u);
+    EXPECT_EQ(note->from, report.from);
+    EXPECT_EQ(note->moved_bytes, 1048576u);
+}
+
+TEST_F(AttemptTest, notes_at_last_what_its_sync_says_at_its_end) {
+    run(progress + R"(echo '{"generation": 2, "read-bytes": 1000000, "different-bytes": 5, "seconds": 1.5}'
+)");
+    auto note = read_note(folder, "db");
+    ASSERT_TRUE(note) << note.error().message;
+    EXPECT_EQ(note->moved_bytes, 1'000'000u);
+}
+
+TEST_F(AttemptTest, whose_note_is_damaged_has_none) {
+    std::ofstream(folder + "/db") << "{\"period\": \"asked 1\", \"from\": 7}";
+    EXPECT_EQ(read_note(folder, "db").error().code, EINVAL);
+    EXPECT_EQ(read_note(folder, "other").error().code, ENOENT);
 }
 
 TEST_F(AttemptTest, whose_generation_was_there_has_moved_nothing) {

@@ -46,6 +46,9 @@ carbon = {weight = 0, source_zone = \"DE\"}
 cost = {weight = 1, from = \"own:cheap/std\"}"
     job slow "limits = {bandwidth = [{rate = \"4MiB/s\"}]}
 cost = {from = \"own:slow/std\"}"
+    job killed "limits = {bandwidth = [{rate = \"2MiB/s\"}]}
+pre = {run = [\"/bin/sh\", \"-c\", \"while [ -e $scratch/hold ]; do sleep 0.1; done\"]}
+cost = {from = \"own:killed/std\"}"
     job hooked "pre = {run = [\"/bin/sh\", \"-c\", \"sleep 1; false\"]}
 carbon = {source_zone = \"DE\"}"
 } >hyperd.toml
@@ -70,8 +73,8 @@ claim "what is stopped is charged for what it had read, and when it goes on for 
 moves() { ask_hyperd GET /v1/jobs/slow >/dev/null && [ "$(json "a['progress'] and a['progress']['done_bytes'] > 2 << 20")" = True ]; }
 eventually moves || die "$(cat answer)"
 "$hyperctl" job pause slow >/dev/null
-phase_is() { runs slow && [ "$(json "a['runs'][0]['phase']")" = "$1" ]; }
-eventually phase_is suspended || die "$(cat answer)"
+phase_is() { runs "$1" && [ "$(json "a['runs'][0]['phase']")" = "$2" ]; }
+eventually phase_is slow suspended || die "$(cat answer)"
 part=$(json "a['runs'][0]['read_bytes']")
 [ "$part" -gt 2097152 ] && [ "$part" -lt 16777216 ] || die "$(cat answer)"
 # The run's money is for each attempt's requests, and for what they sent together.
@@ -87,8 +90,29 @@ EOF_CHECK
 }
 is_charged
 "$hyperctl" job resume slow >/dev/null
-eventually phase_is success || die "$(cat answer)"
+eventually phase_is slow success || die "$(cat answer)"
 is_charged 16777216
+
+claim "what a sync had read when hyperd was killed is charged once, as far as it was noted, and said to be so"
+"$hyperctl" job run killed >/dev/null
+noted() { grep -soE '"moved-bytes":[0-9]+' "$HYPER_ROOT/scheduler/attempts/killed" | grep -oE '[0-9]+'; }
+has_noted() { part=$(noted) && [ "$part" -gt 2097152 ] && [ "$part" -lt 16777216 ]; }
+eventually has_noted || die "it noted: $(noted)"
+# The next attempt does not get as far as its sync, and is killed, too: of it there is no note.
+touch hold
+kill -9 "$daemon"; wait "$daemon" 2>/dev/null || :
+part=$(noted)
+serve_hyperd hyperd.toml
+eventually phase_is killed running || die "$(cat answer)"
+is_charged
+json "a['runs'][0]['message']" | grep -q "counted is what it had read by .*: $part bytes" || die "$(cat answer)"
+kill -9 "$daemon"; wait "$daemon" 2>/dev/null || :
+sed -i 's|"2MiB/s"|"1GiB/s"|' hyperd.toml
+rm hold
+serve_hyperd hyperd.toml
+eventually phase_is killed success || die "$(cat answer)"
+is_charged 16777216
+[ "$(json "a['runs'][0]['noted_bytes']")" = "$part" ] || die "$(cat answer)"
 
 claim "what fails before it reads anything is charged for its power"
 "$hyperctl" job run hooked >/dev/null

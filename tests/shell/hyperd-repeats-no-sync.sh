@@ -8,12 +8,18 @@ generations() { "$hyperctl" volume log disk --json | python3 -c 'import json, sy
 ended_with() { ask_hyperd GET /v1/jobs/disk >/dev/null && grep -q "\"last_generation\": \"$1\"" answer; }
 
 head -c 8388608 /dev/urandom >disk.raw
-# In place of the sync program: once it is through with its sync it kills hyperd, which does not hear of it.
+# In place of the sync program: once it is through with its sync, and hyperd has noted how far that came, it kills hyperd, which does not hear
+# of its end.
 program=$hyperctl
 cat >kills-hyperd <<EOF
 #!/bin/bash
-"$program" "\$@" >report 2>&1 || exit
-[ -e killed ] || { touch killed; kill -9 "\$(cat pid)"; sleep 60; }
+"$program" "\$@" >report || exit
+if [ ! -e killed ]; then
+    touch killed
+    until grep -q '"moved-bytes":8388608' "$HYPER_ROOT/scheduler/attempts/disk"; do sleep 0.1; done
+    kill -9 "\$(cat pid)"
+    sleep 60
+fi
 cat report
 EOF
 chmod +x kills-hyperd
@@ -42,6 +48,8 @@ python3 - <<'EOF' || die "$(cat answer)"
 import json
 runs = json.load(open("answer"))["runs"]
 assert len(runs) == 1 and runs[0]["phase"] == "success" and runs[0]["generation"] == "1", runs
+# What the killed one had read is counted, and told apart.
+assert runs[0]["read_bytes"] == runs[0]["noted_bytes"] == 8388608 and len(runs[0]["stretches"]) == 2, runs
 EOF
 
 claim "the next run is another one"
