@@ -104,7 +104,7 @@ class Daemon {
     Result<std::vector<scheduler::Decision>> decide_now(Instant now);
     Result<bool> step(Instant now);
     void tell_of_objective(scheduler::Change& change, const scheduler::Decision& decision, Instant deadline, Instant when);
-    void tell_of_budget(scheduler::Change& change, const scheduler::Decision& decision, Instant when);
+    void tell_of_budget(scheduler::Change& change, const scheduler::Decision& decision, scheduler::JobState& state, Instant when);
     Result<void> end_open_run(scheduler::Change& change, const scheduler::JobState& state, Instant when);
     bool finish(const AttemptReport& report);
     // What an attempt did and used, into its run's row and the month.
@@ -139,7 +139,6 @@ class Daemon {
     std::vector<AttemptReport> unwritten_;  // whose end could not be written; tried again
     std::map<std::string, std::string> noted_;  // by job: what of its decision is in the log of decisions
     std::map<std::string, Instant> at_risk_, missed_;  // by job: for which deadline that was said
-    std::map<std::string, std::string> over_budget_;   // by job: for which month that was said
     Counters counters_;
     Instant settle_at_{};
     bool stopping_ = false, woken_ = false;

@@ -41,7 +41,7 @@ bool same(const JobState& a, const JobState& b) {
            a.retry_at == b.retry_at && a.run_started == b.run_started && a.attempt_started == b.attempt_started && a.ran == b.ran &&
            a.buffered == b.buffered && a.cancelled == b.cancelled && a.suspended == b.suspended && a.served_until == b.served_until &&
            a.asked == b.asked && a.run_asked == b.run_asked && a.user_paused == b.user_paused && a.last_end == b.last_end &&
-           a.last_failed == b.last_failed && a.last_generation == b.last_generation;
+           a.last_failed == b.last_failed && a.last_generation == b.last_generation && a.over_budget == b.over_budget;
 }
 
 }  // namespace
@@ -69,12 +69,13 @@ void Daemon::tell_of_objective(Change& change, const Decision& decision, Instant
     if (deadline < when) tell(missed_, "rpo.missed");
 }
 
-// Once a month.
-void Daemon::tell_of_budget(Change& change, const Decision& decision, Instant when) {
+// Once a month, which is kept with the job's state.
+void Daemon::tell_of_budget(Change& change, const Decision& decision, JobState& state, Instant when) {
     bool warned = std::ranges::any_of(decision.notes, [](const std::string& note) { return note.starts_with("over budget: "); });
     if (decision.cause != Cause::budget && !warned) return;
-    const std::string month = instant_text(when).substr(0, 7);
-    if (std::exchange(over_budget_[decision.job], month) == month) return;
+    std::string month = instant_text(when).substr(0, 7);
+    if (state.over_budget == month) return;
+    state.over_budget = std::move(month);
     std::string why = decision.explanation;
     for (const std::string& note : decision.notes) why += "; " + note;
     change.events.push_back(event(when, "budget.exceeded", decision.job, Json{{"why", why}}));
@@ -88,19 +89,18 @@ Result<bool> Daemon::step(Instant when) {
     // What was said is said once it is written.
     auto noted = noted_;
     auto at_risk = at_risk_, missed = missed_;
-    auto over_budget = over_budget_;
     auto counted = counters_.decisions;
     auto unsaid = [&](Error error) -> Result<bool> {
         noted_ = std::move(noted);
         at_risk_ = std::move(at_risk);
         missed_ = std::move(missed);
-        over_budget_ = std::move(over_budget);
         counters_.decisions = counted;
         return tl::unexpected(std::move(error));
     };
     for (const Decision& decision : decisions) {
         const JobState& state = states_.at(decision.job);
         JobState next = after_decision(state, decision, when);
+        tell_of_budget(change, decision, next, when);
         if (!same(state, next)) change.states.push_back(next);
         if (std::string note = note_of(decision); noted_[decision.job] != note) {
             noted_[decision.job] = note;
@@ -110,7 +110,6 @@ Result<bool> Daemon::step(Instant when) {
         for (Instant skipped : decision.skipped)
             change.events.push_back(event(when, "run.skipped", decision.job, Json{{"due", instant_text(skipped)}}));
         if (auto rpo = find(decision.job)->rules.rpo) tell_of_objective(change, decision, state.last_point.value_or(state.since) + *rpo, when);
-        tell_of_budget(change, decision, when);
         if (decision.action != Action::run) continue;
         auto known = store_.run(decision.job, decision.period);
         if (!known) return unsaid(known.error());

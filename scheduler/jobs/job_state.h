@@ -46,6 +46,7 @@ struct JobState {
     uint64_t asked = 0;                   // how often `job run` was asked for
     bool run_asked = false;               // one of these has not begun
     bool user_paused = false;             // by `job pause`; Job::paused is the file's
+    std::string over_budget;              // the month ("2026-11") for which it was told that the budget is exceeded
 };
 
 // How an attempt ended.

@@ -175,6 +175,7 @@ void members(Codec& codec, State& state) {
     codec.value("asked", state.asked);
     codec.value("run-asked", state.run_asked);
     codec.value("user-paused", state.user_paused);
+    codec.value("over-budget", state.over_budget);
 }
 
 template <class Codec, RowOf<RunRow> Row>

@@ -140,10 +140,13 @@ eventually ran stops 1 && eventually waits_for_budget stops || die "$(cat answer
 [ "$(json "a['decisions'][0]['at']")" = "$(date -u -d "$(date -u +%Y-%m-01) next month" +%Y-%m-01T00:00:00Z)" ] || die "$(cat answer)"
 
 claim "that a budget is exceeded is told once"
-curl -s -m 2 --unix-socket "$api" -H 'Last-Event-ID: 0' http://localhost/events >events || :
-for name in defers stops warns; do
-    [ "$(grep -c "\"kind\":\"budget.exceeded\",\"job\":\"$name\"" events)" = 1 ] || die "$(grep budget events)"
-done
+told_once() {
+    curl -s -m 2 --unix-socket "$api" -H 'Last-Event-ID: 0' http://localhost/events >events || :
+    for name in defers stops warns; do
+        [ "$(grep -c "\"kind\":\"budget.exceeded\",\"job\":\"$name\"" events)" = 1 ] || die "$(grep budget events)"
+    done
+}
+told_once
 
 claim "the month's requests are counted"
 eventually ran calls 1 && eventually waits_for_budget calls || die "$(cat answer)"
@@ -189,6 +192,12 @@ for name in defers stops calls; do
 done
 decided defers; json "a['decisions'][0]['why']" | grep -q "^$first EUR of this month's 1.9 are spent" || die "$(cat answer)"
 runs defers; json "[(run['period'], run['money']) for run in a['runs'] if run['phase'] == 'success']" | cmp - before || die "the ledger has changed"
+
+claim "nor that a budget was told to be exceeded"
+# What it decides first is written with the events of it.
+"$hyperctl" job run cheap >/dev/null
+eventually ran cheap 1 || die "$(cat answer)"
+told_once
 
 claim "a price file that is wrong is refused with line and field, and the old prices stay"
 cp prices.csv good.csv
