@@ -179,11 +179,11 @@ Result<CarbonStatus> Signals<kind>::status(const std::string& zone, Instant now)
 }
 
 template <SignalKind kind>
-Result<IntensitySeries<kind>> Signals<kind>::measured(const std::string& zone) const {
+Result<IntensitySeries<kind>> Signals<kind>::measured(const std::string& zone, Instant from, Instant until) const {
     std::lock_guard lock(mutex_);
     auto found = zones_.find(zone);
     if (found == zones_.end()) return fail(ENOENT, "zone {}: no feed and no table is configured for it", zone);
-    return IntensitySeries<kind>(found->second.chain.measured());
+    return IntensitySeries<kind>(found->second.chain.measured(from, until));
 }
 
 template class Signals<SignalKind::average>;

@@ -44,7 +44,7 @@ class Signals {
     Result<ZoneOutlook> outlook(const std::string& zone, Instant now, Instant until) const;
     Result<CarbonStatus> status(const std::string& zone, Instant now) const;
     // As it was measured, with gaps, for settling what a run has emitted.
-    Result<IntensitySeries<kind>> measured(const std::string& zone) const;
+    Result<IntensitySeries<kind>> measured(const std::string& zone, Instant from, Instant until) const;
 
   private:
     struct FeedSlot {

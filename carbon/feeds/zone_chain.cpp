@@ -34,6 +34,16 @@ struct Known {
     }
 };
 
+// How much of [from, until) is known.
+Seconds known_of(const StepSeries& series, Instant from, Instant until) {
+    Seconds sum{};
+    for (size_t i = 0; i < series.size(); i++) {
+        Instant first = std::max(from, series.time_of(i)), end = std::min(until, series.time_of(i) + series.step());
+        if (first < end && !std::isnan(series.values()[i])) sum += end - first;
+    }
+    return sum;
+}
+
 // The steps that are of one thing.
 struct Use {
     Instant first{}, end{};
@@ -100,10 +110,14 @@ void ZoneChain::set_failure(size_t feed, std::optional<FeedFailure> failure, Ins
     feeds_[feed].next_try = next_try;
 }
 
-const StepSeries& ZoneChain::measured() const {
-    for (const FeedState& feed : feeds_)
-        if (!feed.memory.measured().empty()) return feed.memory.measured();
-    return table_;
+const StepSeries& ZoneChain::measured(Instant from, Instant until) const {
+    const StepSeries* best = nullptr;
+    for (const FeedState& feed : feeds_) {
+        const StepSeries& one = feed.memory.measured();
+        if (one.empty()) continue;
+        if (best == nullptr || known_of(one, from, until) > known_of(*best, from, until)) best = &one;
+    }
+    return best == nullptr ? table_ : *best;
 }
 
 std::vector<ZoneChain::Candidate> ZoneChain::candidates() const {

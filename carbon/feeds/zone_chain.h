@@ -55,8 +55,8 @@ class ZoneChain {
     // From the step of `now` to `until`.
     ZoneOutlook outlook(Instant now, Instant until) const;
     CarbonStatus status(Instant now) const;
-    // Of the first feed that has measured anything; else the table.
-    const StepSeries& measured() const;
+    // Of the first feed that knows all of [from, until), else of the one that knows most of it; the table where no feed has measured anything.
+    const StepSeries& measured(Instant from, Instant until) const;
 
   private:
     struct FeedState {

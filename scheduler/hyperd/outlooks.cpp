@@ -79,8 +79,8 @@ void add_zone(carbon::Signals<kind>& signals, const Config& config, const std::s
 }
 
 template <SignalKind kind>
-std::optional<carbon::StepSeries> measured_by(const carbon::Signals<kind>& signals, const std::string& zone) {
-    auto series = signals.measured(zone);
+std::optional<carbon::StepSeries> measured_by(const carbon::Signals<kind>& signals, const std::string& zone, Instant from, Instant until) {
+    auto series = signals.measured(zone, from, until);
     if (!series || series->empty()) return std::nullopt;
     return std::move(*series);
 }
@@ -158,8 +158,8 @@ void Outlooks::refresh(const Config& config, Instant now) {
     });
 }
 
-std::optional<carbon::StepSeries> Outlooks::measured(const std::string& zone, SignalKind kind) const {
-    return kind == SignalKind::average ? measured_by(*average_signals_, zone) : measured_by(*marginal_signals_, zone);
+std::optional<carbon::StepSeries> Outlooks::measured(const std::string& zone, SignalKind kind, Instant from, Instant until) const {
+    return kind == SignalKind::average ? measured_by(*average_signals_, zone, from, until) : measured_by(*marginal_signals_, zone, from, until);
 }
 
 Result<carbon::CarbonStatus> Outlooks::status(const std::string& zone, SignalKind kind, Instant now) const {

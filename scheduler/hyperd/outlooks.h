@@ -57,8 +57,8 @@ class Outlooks {
     void refresh(const scheduler::Config& config, Instant now);
     const ByZone& average() const { return average_; }
     const ByZone& marginal() const { return marginal_; }
-    // Of a zone, by today's id; nothing where nothing was measured.
-    std::optional<carbon::StepSeries> measured(const std::string& zone, carbon::SignalKind kind) const;
+    // Of a zone, by today's id: what a feed has measured that tells most of [from, until) (ZoneChain::measured()); nothing where nothing was.
+    std::optional<carbon::StepSeries> measured(const std::string& zone, carbon::SignalKind kind, Instant from, Instant until) const;
     // ENOENT for a zone that no job names with that signal.
     Result<carbon::CarbonStatus> status(const std::string& zone, carbon::SignalKind kind, Instant now) const;
 

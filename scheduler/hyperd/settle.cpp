@@ -13,13 +13,15 @@ using carbon::Estimate;
 struct Ends {
     std::optional<carbon::StepSeries> source, target;
     bool missing = false;  // a zone is named of which nothing is known
+    bool known() const { return !missing && (source || target); }
 };
 
-Ends ends_of(const scheduler::CarbonRule& rule, const Outlooks& measured) {
+// As what tells most of [from, until) has measured it.
+Ends ends_of(const scheduler::CarbonRule& rule, const Outlooks& measured, Instant from, Instant until) {
     Ends ends;
     auto find = [&](const std::string& grid, std::optional<carbon::StepSeries>& series) {
         if (grid.empty()) return;
-        series = measured.measured(grid, rule.signal);
+        series = measured.measured(grid, rule.signal, from, until);
         ends.missing = ends.missing || !series;
     };
     find(rule.source_grid, ends.source);
@@ -80,8 +82,7 @@ std::optional<Estimate> grams_with_foresight(const scheduler::RunRow& row, const
 }  // namespace
 
 bool settle(scheduler::RunRow& row, const scheduler::CarbonRule& rule, const Outlooks& measured, Instant now) {
-    Ends ends = ends_of(rule, measured);
-    if (ends.missing || (!ends.source && !ends.target) || row.stretches.empty()) return false;
+    if (row.stretches.empty()) return false;
     bool changed = false;
     auto fill = [&](std::optional<Estimate>& field, std::optional<Estimate> value) {
         changed = changed || (!field && value);
@@ -90,9 +91,21 @@ bool settle(scheduler::RunRow& row, const scheduler::CarbonRule& rule, const Out
     Seconds length{};
     for (const auto& stretch : row.stretches) length += stretch.until - stretch.from;
     length = std::max(length, Seconds(1));
-    if (row.stretches.back().until <= now) fill(row.grams, grams_of_stretches(row, ends));
-    if (row.due + length <= now + Seconds(1)) fill(row.grams_at_once, grams(row.energy, ends, row.due, row.due + length));
-    if (row.deadline && *row.deadline <= now && !row.grams_foresight) fill(row.grams_foresight, grams_with_foresight(row, ends, length));
+    const Instant from = std::min(row.due, row.stretches.front().from), until = std::max(row.due + length, row.stretches.back().until);
+    auto at_once = [&](const Ends& ends) { return grams(row.energy, ends, row.due, row.due + length); };
+    if (Ends ends = ends_of(rule, measured, from, until); ends.known()) {
+        if (row.stretches.back().until <= now) fill(row.grams, grams_of_stretches(row, ends));
+        if (row.due + length <= now + Seconds(1)) fill(row.grams_at_once, at_once(ends));
+    }
+    if (!row.deadline || *row.deadline > now || row.grams_foresight) return changed;
+    Ends ends = ends_of(rule, measured, from, std::max(until, *row.deadline));
+    if (!ends.known()) return changed;
+    fill(row.grams_foresight, grams_with_foresight(row, ends, length));
+    // The three are compared, so they are by the same measurements, as far as these tell.
+    if (row.grams_foresight) {
+        if (auto same = grams_of_stretches(row, ends)) row.grams = same;
+        if (auto same = at_once(ends)) row.grams_at_once = same;
+    }
     return changed;
 }
 

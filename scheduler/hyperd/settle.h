@@ -8,7 +8,8 @@
 
 namespace hyper::hyperd {
 
-// Fills in what `measured` knows by `now`, and leaves the rest as it is. True where the row has changed.
+// Fills in what `measured` knows by `now`, and leaves the rest as it is; but what was emitted is told anew with what foresight could have had, of
+// which another feed may know more. True where the row has changed.
 bool settle(scheduler::RunRow& row, const scheduler::CarbonRule& rule, const Outlooks& measured, Instant now);
 
 }  // namespace hyper::hyperd

@@ -49,6 +49,16 @@ TEST_F(Chain, prefers_the_first_feed_and_goes_on_with_the_second) {
                                       "23:00 UTC to 2026-03-31 12:00 UTC: energy-charts's forecast of 11:00 UTC, life-cycle\n");
 }
 
+TEST_F(Chain, takes_measurements_of_the_first_feed_that_covers_the_time) {
+    measured(0, flat(day, 6, 300));
+    measured(1, flat(day, 11, 250));
+    auto of = [&](Instant from, Instant until) { return chain_.measured(from, until).mean(from, until); };
+    EXPECT_EQ(of(day + hours(1), day + hours(3)), 300) << "both do";
+    EXPECT_EQ(of(day + hours(5), day + hours(8)), 250) << "the first has stopped by then";
+    EXPECT_EQ(of(day + hours(9), day + hours(13)), std::nullopt) << "none does";
+    EXPECT_EQ(chain_.measured(day + hours(9), day + hours(13)).at(day + hours(9)), 250) << "the second tells most";
+}
+
 TEST_F(Chain, uses_a_stale_forecast_where_no_feed_has_a_fresh_one) {
     issue(0, day + hours(3), flat(day + hours(3), 24, 300));
     chain_.set_failure(0, FeedFailure{FeedProblem::too_many, "429 (too many requests)"}, day + hours(12) + minutes(5));

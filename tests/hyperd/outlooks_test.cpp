@@ -21,13 +21,13 @@ using carbon::SignalKind;
 constexpr Instant day = sys_days(2026y / March / 1);
 constexpr Instant now = day + hours(10) + minutes(7);
 
-// An answer of Energy-Charts for that day: the same value all day, measured until 10:00.
-std::string energy_charts(int value) {
+// An answer of Energy-Charts for that day: the same value all day, measured in these hours.
+std::string energy_charts(int value, int first = 0, int last = 10) {
     std::string times, past, future;
     for (int hour = 0; hour < 48; hour++) {
         const char* comma = hour > 0 ? "," : "";
         times += comma + std::to_string((day + hours(hour)).time_since_epoch().count());
-        past += comma + (hour <= 10 ? std::to_string(value) : "null");
+        past += comma + (hour >= first && hour <= last ? std::to_string(value) : "null");
         future += comma + (hour < 10 ? "null" : std::to_string(value));
     }
     return "{\"unix_seconds\":[" + times + "],\"co2eq\":[" + past + "],\"co2eq_forecast\":[" + future + "]}";
@@ -165,8 +165,8 @@ TEST_F(OutlooksTest, marginal_and_average_stay_apart) {
     poll_until_news(1);
     EXPECT_DOUBLE_EQ(outlooks->marginal().at("US-CAL-CISO").grams_per_kwh.at(now).value(), 453.59237);
     EXPECT_FALSE(outlooks->average().at("US-CAL-CISO").grams_per_kwh.at(now));
-    EXPECT_TRUE(outlooks->measured("US-CAL-CISO", SignalKind::marginal)->at(now));
-    EXPECT_FALSE(outlooks->measured("US-CAL-CISO", SignalKind::average));
+    EXPECT_TRUE(outlooks->measured("US-CAL-CISO", SignalKind::marginal, now, now + Seconds(1))->at(now));
+    EXPECT_FALSE(outlooks->measured("US-CAL-CISO", SignalKind::average, now, now + Seconds(1)));
 }
 
 TEST_F(OutlooksTest, a_run_is_settled_by_the_marginal_intensity_that_was_measured) {
@@ -188,6 +188,33 @@ TEST_F(OutlooksTest, a_run_is_settled_by_the_marginal_intensity_that_was_measure
     row.grams.reset();
     rule("db").signal = SignalKind::average;
     EXPECT_FALSE(settle(row, rule("db"), *outlooks, now));
+}
+
+TEST_F(OutlooksTest, a_run_is_settled_by_the_second_feed_where_the_first_has_died) {
+    feed("a", "energy-charts");
+    feed("b", "energy-charts");
+    answers["https://a"] = energy_charts(300, 0, 5);
+    answers["https://b"] = energy_charts(400, 2);
+    config.zones["DE"].feeds = {"a", "b"};
+    rule("db").source_grid = "DE";
+    use();
+    poll_until_news(2);
+    scheduler::RunRow row;
+    row.energy.source = {1, 2, 3};
+    auto run = [&](int hour) {
+        row.due = day + hours(hour);
+        row.stretches = {{row.due, row.due + hours(1)}};
+        row.grams = row.grams_at_once = {};
+        settle(row, rule("db"), *outlooks, now);
+        return row.grams ? row.grams->middle : 0;
+    };
+    EXPECT_NEAR(run(8), 2 * 400, 1e-9);
+    EXPECT_NEAR(run(1), 2 * 300, 1e-9);
+    EXPECT_NEAR(run(3), 2 * 300, 1e-9) << "both know it";
+    row.deadline = day + hours(9);
+    EXPECT_NEAR(run(3), 2 * 400, 1e-9) << "it is compared with what foresight could have had";
+    EXPECT_NEAR(row.grams_foresight->middle, 2 * 400, 1e-9);
+    EXPECT_NEAR(row.grams_at_once->middle, 2 * 400, 1e-9);
 }
 
 TEST_F(OutlooksTest, without_a_marginal_feed_it_is_said_that_nothing_is_known) {
