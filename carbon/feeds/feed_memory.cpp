@@ -11,6 +11,8 @@ namespace {
 using namespace std::chrono;
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+// A clock that is put back by less was not wrong.
+constexpr Seconds clock_slack = minutes(10);
 
 bool same_values(const StepSeries& a, const StepSeries& b) {
     if (a.start() != b.start() || a.step() != b.step() || a.size() != b.size()) return false;
@@ -38,6 +40,7 @@ MeasuredSteps part(const MeasuredSteps& steps, Wanted wanted) {
 
 std::vector<StoredAnswer> FeedMemory::news(const MeasuredSteps& measured, const StepSeries* forecast, Instant issued_at, Instant now) const {
     std::vector<StoredAnswer> answers;
+    issued_at = std::min(issued_at, now);
     MeasuredSteps fresh = part(measured, [&](size_t i) {
         Instant at = measured.series.time_of(i);
         double value = measured.series.values()[i];
@@ -46,7 +49,7 @@ std::vector<StoredAnswer> FeedMemory::news(const MeasuredSteps& measured, const 
     });
     if (!fresh.series.empty()) answers.push_back({StoredAnswer::What::measured, now, {}, std::move(fresh)});
     auto known = [&](const StepSeries& series) {
-        if (!newest_issue_ || issued_at > *newest_issue_) return false;
+        if (!newest_issue_ || issued_at > *newest_issue_ || was_ahead(now)) return false;
         return issued_at < *newest_issue_ || same_values(series, newest_series_);
     };
     if (forecast != nullptr && !forecast->empty() && !known(*forecast)) {
@@ -64,10 +67,13 @@ void FeedMemory::take(const StoredAnswer& answer) {
 
 void FeedMemory::take_stored(const std::vector<StoredAnswer>& answers) {
     Instant newest = Instant::min(), remembered = Instant::min();
+    // What came later tells of which the clock was ahead.
+    auto right = [&](const StoredAnswer& answer) { return answer.received_at <= answers.back().received_at + clock_slack; };
     for (const StoredAnswer& answer : answers)
-        if (answer.what == StoredAnswer::What::forecast) newest = std::max(newest, answer.issued_at);
+        if (answer.what == StoredAnswer::What::forecast && right(answer)) newest = std::max(newest, std::min(answer.issued_at, answer.received_at));
     for (const StoredAnswer& answer : answers) {
         if (answer.what == StoredAnswer::What::forecast) {
+            if (!right(answer)) continue;
             bool remembers = remembered == Instant::min() || answer.issued_at - remembered >= ForecastCorrection::issues_apart;
             if (!remembers && answer.issued_at < newest - days(2)) continue;
             if (remembers) remembered = answer.issued_at;
@@ -127,10 +133,14 @@ void FeedMemory::take_measured(const MeasuredSteps& steps, Instant received_at) 
     }
 }
 
+bool FeedMemory::was_ahead(Instant now) const { return newest_issue_ && *newest_issue_ > now + clock_slack; }
+
 void FeedMemory::take_issue(const StoredAnswer& answer) {
-    if (newest_issue_ && answer.issued_at < *newest_issue_) return;
-    maker_.add_issue(answer.issued_at, answer.steps.series, measured());
-    newest_issue_ = answer.issued_at;
+    const Instant issued_at = std::min(answer.issued_at, answer.received_at);
+    if (was_ahead(answer.received_at)) maker_ = OutlookMaker();
+    else if (newest_issue_ && issued_at < *newest_issue_) return;
+    maker_.add_issue(issued_at, answer.steps.series, measured());
+    newest_issue_ = issued_at;
     newest_series_ = answer.steps.series;
 }
 

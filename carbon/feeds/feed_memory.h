@@ -16,7 +16,8 @@ class FeedMemory {
   public:
     // What is learned from a report, as it is to be stored: only what is new in it.
     std::vector<StoredAnswer> news(const MeasuredSteps& measured, const StepSeries* forecast, Instant issued_at, Instant now) const;
-    // Takes what news() gave. Values that lie after `received_at` are no measurements, and are left out.
+    // Takes what news() gave. Values that lie after `received_at` are no measurements, and are left out; an issue is not later than that. Where the
+    // clock was ahead when issues came, these are forgotten with the first that comes after it was put right.
     void take(const StoredAnswer& answer);
     // Takes what was stored, in order. Of issues older than two days only those are looked at that the correction remembers.
     void take_stored(const std::vector<StoredAnswer>& answers);
@@ -33,6 +34,8 @@ class FeedMemory {
   private:
     void take_measured(const MeasuredSteps& steps, Instant received_at);
     void take_issue(const StoredAnswer& answer);
+    // Its newest issue came when the clock was ahead.
+    bool was_ahead(Instant now) const;
     void make_room(Instant from, Instant until, Seconds step, Instant received_at);
     Instant end() const { return start_ + step_ * values_.size(); }
 

@@ -97,8 +97,47 @@ TEST(FeedMemory, remembers_which_values_are_estimates) {
 TEST(FeedMemory, takes_no_older_issue_for_the_newest) {
     FeedMemory memory;
     memory.take(issue(day, {1}));
-    memory.take(issue(day - hours(3), {1}));
+    StoredAnswer older = issue(day - hours(3), {1});
+    older.received_at = day;
+    memory.take(older);
     EXPECT_EQ(memory.newest_issue(), day);
+}
+
+TEST(FeedMemory, takes_an_issue_of_the_future_for_one_of_now) {
+    FeedMemory memory;
+    StoredAnswer ahead = issue(day, {1, 1, 1});
+    ahead.issued_at = day + days(100);
+    memory.take(ahead);
+    EXPECT_EQ(memory.newest_issue(), day);
+    StepSeries forecast(day, hours(1), {1, 2});
+    auto news = memory.news({}, &forecast, day + days(100), day + hours(1));
+    ASSERT_EQ(news.size(), 1u);
+    EXPECT_EQ(news[0].issued_at, day + hours(1));
+}
+
+TEST(FeedMemory, goes_on_with_issues_that_come_once_the_clock_is_right) {
+    FeedMemory memory;
+    StoredAnswer ahead = issue(day + days(1000), {1});
+    ahead.steps.series = StepSeries(day, hours(1), {1, 1, 1});
+    memory.take(ahead);
+    StepSeries forecast(day, hours(1), {7, 7, 7});
+    auto news = memory.news({}, &forecast, day, day);
+    ASSERT_EQ(news.size(), 1u);
+    memory.take(news[0]);
+    EXPECT_EQ(memory.newest_issue(), day);
+    Outlook outlook = memory.outlook(day, day + hours(3), hours(3));
+    EXPECT_EQ(outlook.series.values(), (std::vector<double>{7, 7, 7}));
+    EXPECT_TRUE(memory.news({}, &forecast, day, day + minutes(5)).empty());
+}
+
+TEST(FeedMemory, knows_after_a_restart_only_what_came_when_the_clock_was_right) {
+    std::vector<StoredAnswer> answers{issue(day, {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}), issue(day + days(1000), {1}), issue(day + hours(7), {7, 7})};
+    FeedMemory memory;
+    memory.take_stored(answers);
+    EXPECT_EQ(memory.newest_issue(), day + hours(7));
+    Outlook outlook = memory.outlook(day + hours(8), day + hours(11), hours(3));
+    EXPECT_EQ(outlook.series.values(), (std::vector<double>{7, 5, 5})) << "the older one reaches farther";
+    EXPECT_EQ(outlook.sources[2], OutlookSource::older_forecast);
 }
 
 // Six weeks of a feed that always forecasts 40 too little.
