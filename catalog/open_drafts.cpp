@@ -31,12 +31,18 @@ Result<std::shared_ptr<WritableDisk>> OpenDrafts::open(const std::string& folder
     });
     if (!draft) {
         if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-        auto opened = TRY(VolumeDraft::open(engine_, folder, [this](const LazySource& source) { return open_lazy_source(engine_, source); }));
-        draft = std::shared_ptr<VolumeDraft>(opened.release(), [this, folder](VolumeDraft* last) {
+        // Its source may be slow to answer, which is no other volume's affair.
+        held.there = true;
+        lock.unlock();
+        auto opened = VolumeDraft::open(engine_, folder, [this](const LazySource& source) { return open_lazy_source(engine_, source); });
+        lock.lock();
+        changed_.notify_all();
+        held.there = opened.has_value();
+        if (!opened) return tl::unexpected(std::move(opened).error());
+        draft = std::shared_ptr<VolumeDraft>(opened->release(), [this, folder](VolumeDraft* last) {
             close(folder, std::unique_ptr<VolumeDraft>(last));
         });
         held.draft = draft;
-        held.there = true;
         if (draft->lazy_source()) hydrating_.emplace_back([this, folder, draft]() mutable { hydrate(folder, std::move(draft)); });
     }
     return std::shared_ptr<WritableDisk>(draft, draft->disk().get());

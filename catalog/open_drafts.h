@@ -24,13 +24,13 @@ class OpenDrafts {
     // Waits until all is closed. Nobody may have a draft any more.
     ~OpenDrafts();
 
-    // Waits where it is just being closed. Errors: those of VolumeDraft::open().
+    // Waits where the same is just being opened or closed. Errors: those of VolumeDraft::open().
     Result<std::shared_ptr<WritableDisk>> open(const std::string& folder);
 
   private:
     struct Held {
         std::weak_ptr<VolumeDraft> draft;
-        bool there = false;  // somebody has it, or it is being closed
+        bool there = false;  // somebody has it, or it is being opened or closed
     };
     struct Closing {
         std::string folder;
