@@ -47,6 +47,9 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     Result<void> trim(uint64_t offset, uint64_t length) override;
     Result<void> flush() override;
 
+    // As source() answers.
+    Result<void> map_pieces(uint64_t offset, uint64_t length, PieceList& out) const;
+
     // The first run of sectors, at or after `first`, that read from the base; of none where there is no more.
     SectorRun next_absent(uint64_t first) const;
     // What the base has there goes into the sectors that still read from it, and changes nothing that is read. `offset` is a sector's first
@@ -79,7 +82,6 @@ class Draft : public WritableDisk, public std::enable_shared_from_this<Draft> {
     Result<void> copy(uint64_t begin, uint64_t end);
     Result<void> zero_sectors(Sectors sectors, bool keep_allocated, bool fast);
     Result<void> zero_bytes(uint64_t begin, uint64_t end);
-    Result<void> map_pieces(uint64_t offset, uint64_t length, PieceList& out) const;
     void visit_absent(Sectors sectors, const std::function<void(const SectorRun&)>& visit) const;
 
     Result<void> flush_now();

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
 #include "blockengine/base/bytes.h"
 #include "blockengine/base/log.h"
+#include "blockengine/volume/small_file.h"
 
 namespace hyper {
 
@@ -52,8 +54,30 @@ bool anything_written(const Draft& draft) {
     return anything;
 }
 
+struct BlockSizes {
+    uint64_t disk_bytes, block_bytes;
+};
+
+// Those of which any part lies in a run of sectors.
+void add_blocks(BlockRuns& blocks, uint64_t first_sector, uint64_t sectors, BlockSizes sizes) {
+    uint64_t first = first_sector * draft_sector_bytes / sizes.block_bytes;
+    uint64_t end = divide_up(std::min((first_sector + sectors) * draft_sector_bytes, sizes.disk_bytes), sizes.block_bytes);
+    blocks.add(first, end - first);
+}
+
+// Where a commit prepares what is to take the draft's place: what is there counts for nothing.
+std::string next_folder(const Volume& volume) { return volume.paths().draft() + ".next"; }
+
+Result<void> remove_prepared(const Volume& volume) {
+    std::error_code error;
+    fs::remove_all(next_folder(volume), error);
+    if (error) return fail(error.value(), "remove {}: {}", next_folder(volume), errno_text(error.value()));
+    return {};
+}
+
 // Killed after the commit, and before the draft was removed?
 Result<void> remove_committed(VolumeWriter& writer) {
+    TRY(remove_prepared(*writer.volume()));
     const std::string folder = writer.volume()->paths().draft();
     if (!is_there(folder)) return {};
     auto all = TRY(writer.volume()->generations());
@@ -89,7 +113,8 @@ Result<std::unique_ptr<VolumeDraft>> VolumeDraft::open(Engine& engine, const std
     }
     auto newest = TRY(find_generation(all, "latest"));
     auto base = TRY(writer.volume()->open_generation(newest));
-    opened->disk_ = TRY(Draft::open(draft_folder, identity_of(writer, newest.number, newest.size_bytes), std::move(base), engine));
+    auto draft = TRY(Draft::open(draft_folder, identity_of(writer, newest.number, newest.size_bytes), std::move(base), engine));
+    opened->disk_ = std::make_shared<VolumeDisk>(std::move(draft));
     return opened;
 }
 
@@ -99,7 +124,8 @@ Result<void> VolumeDraft::open_first(const OpenLazySource& open_lazy_source) {
     lazy_ = TRY(read_lazy_source(volume.paths().draft()));
     if (!lazy_) return fail(EIO, "{}: has a draft, and neither a generation nor a source that it could be of", volume.folder());
     if (!lazy_->hydrated) base_ = TRY(open_lazy_source(*lazy_));
-    disk_ = TRY(Draft::open(volume.paths().draft(), identity_of(*writer_, 0, lazy_->size_bytes), base_, volume.engine()));
+    auto draft = TRY(Draft::open(volume.paths().draft(), identity_of(*writer_, 0, lazy_->size_bytes), base_, volume.engine()));
+    disk_ = std::make_shared<VolumeDisk>(std::move(draft));
     if (lazy_->hydrated) lazy_.reset();
     return {};
 }
@@ -118,40 +144,125 @@ Result<void> VolumeDraft::begin_lazy(VolumeWriter& writer, const LazySource& sou
 
 Result<void> VolumeDraft::hydrate(const HydrateOptions& options) {
     if (!lazy_) return {};
-    TRY(hyper::hydrate(writer_->volume()->engine(), *disk_, *base_, lazy_->first, options));
+    TRY(hyper::hydrate(writer_->volume()->engine(), *disk_->draft(), *base_, lazy_->first, options));
     lazy_->hydrated = true;
     TRY(write_lazy_source(writer_->volume()->paths().draft(), *lazy_));
     lazy_.reset();
     return {};
 }
 
+Result<void> VolumeDraft::all_here() const {
+    if (!lazy_) return {};
+    return fail(EBUSY, "{}: is not filled from its source yet, so there is no generation to be made (hyperctl volume hydrate goes on)",
+                writer_->volume()->folder());
+}
+
+// Into the pending generation.
+Result<void> VolumeDraft::store_all(const StoreOptions& options) {
+    BlockRuns blocks = TRY(writer_->pending_runs());
+    const BlockSizes sizes{disk_->size_bytes(), writer_->volume()->block_bytes()};
+    disk_->draft()->visit_changed([&](const SectorRun& run) {
+        add_blocks(blocks, run.first, run.count, sizes);
+        return true;
+    });
+    blocks.normalise();
+    auto stored = store_blocks(*writer_, *disk_->source(), blocks, std::nullopt, options);
+    return stored ? Result<void>() : tl::unexpected(stored.error());
+}
+
+Result<void> VolumeDraft::store_again(const BlockRuns& sectors, const StoreOptions& options) {
+    BlockRuns blocks;
+    const BlockSizes sizes{disk_->size_bytes(), writer_->volume()->block_bytes()};
+    for (const BlockRun& run : sectors.runs()) add_blocks(blocks, run.first, run.count, sizes);
+    blocks.normalise();
+    auto stored = store_blocks(*writer_, *disk_->source(), blocks, std::nullopt, options);
+    return stored ? Result<void>() : tl::unexpected(stored.error());
+}
+
+Result<Generation> VolumeDraft::make_generation() {
+    int64_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    return writer_->commit({.size_bytes = disk_->size_bytes(), .time = now, .origin = {"draft", ""}, .draft_id = disk_->draft()->id()});
+}
+
 Result<std::optional<Generation>> VolumeDraft::commit(const StoreOptions& options) {
-    if (lazy_)
-        return fail(EBUSY, "{}: is not filled from its source yet, so there is no generation to be made (hyperctl volume hydrate goes on)",
-                    writer_->volume()->folder());
-    if (!anything_written(*disk_)) {
-        TRY(disk_->discard());
+    TRY(all_here());
+    auto draft = disk_->draft();
+    if (!anything_written(*draft)) {
+        TRY(draft->discard());
         return std::nullopt;
     }
     TRY(disk_->flush());
-    const uint64_t block_bytes = writer_->volume()->block_bytes();
-    BlockRuns runs = TRY(writer_->pending_runs());
-    disk_->visit_changed([&](const SectorRun& run) {
-        uint64_t first = run.first * draft_sector_bytes / block_bytes;
-        uint64_t end = divide_up(std::min((run.first + run.count) * draft_sector_bytes, disk_->size_bytes()), block_bytes);
-        runs.add(first, end - first);
-        return true;
-    });
-    runs.normalise();
-    auto source = disk_->source();
-    TRY(store_blocks(*writer_, *source, runs, std::nullopt, options));
-    int64_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-    auto generation = TRY(writer_->commit({.size_bytes = disk_->size_bytes(), .time = now, .origin = {"draft", ""}, .draft_id = disk_->id()}));
-    TRY(disk_->discard());
+    TRY(store_all(options));
+    auto generation = TRY(make_generation());
+    TRY(draft->discard());
     return generation;
 }
 
-Result<void> VolumeDraft::discard() { return disk_->discard(); }
+Result<std::optional<Generation>> VolumeDraft::commit_while_written(const StoreOptions& options) {
+    TRY(all_here());
+    TRY(writer_->usable());
+    disk_->remember(true);
+    auto made = commit_and_go_on(options);
+    disk_->remember(false);
+    return made;
+}
+
+// What is read while it is written may be torn. It is remembered before it is written to its end, and stored again; the last of it while
+// nobody writes. All that can be made durable, or go wrong, is done before that.
+Result<std::optional<Generation>> VolumeDraft::commit_and_go_on(const StoreOptions& options) {
+    constexpr uint64_t little_bytes = 16 * MiB;
+    constexpr unsigned rounds_max = 5;
+    const std::shared_ptr<Draft> draft = disk_->draft();  // kept until others write again, since closing a large file takes time
+    if (!anything_written(*draft)) return std::nullopt;
+    TRY(store_all(options));
+    BlockRuns rest = disk_->take_written();
+    for (unsigned round = 0; round < rounds_max && rest.block_count() * draft_sector_bytes > little_bytes; ++round) {
+        TRY(store_again(rest, options));
+        rest = disk_->take_written();
+    }
+    TRY(draft->flush());
+    TRY(writer_->data().sync());
+    TRY(prepare_next());
+
+    VolumeDisk::Pause pause(*disk_);
+    TRY(draft->flush());
+    const BlockRuns last = disk_->take_written();
+    const BlockRuns* both[] = {&rest, &last};
+    StoreOptions quietly = options;
+    quietly.done = nullptr;
+    TRY(store_again(BlockRuns::union_of(both), quietly));
+    auto generation = make_generation();
+    // From here on what went into the old draft would be lost with it.
+    auto next = generation ? take_next(*generation) : tl::unexpected(generation.error());
+    if (!next) {
+        Error why{next.error().code, fmt::format("{}: takes no more writes until all who have it open are gone, since a commit failed at its end: {}",
+                                                 writer_->volume()->folder(), next.error().message)};
+        disk_->lose(why);
+        return tl::unexpected(std::move(why));
+    }
+    pause.go_on_with(std::move(*next));
+    return *generation;
+}
+
+// A draft upon the generation to come.
+Result<void> VolumeDraft::prepare_next() {
+    const Volume& volume = *writer_->volume();
+    TRY(remove_prepared(volume));
+    auto made = Draft::open(next_folder(volume), identity_of(*writer_, writer_->pending(), disk_->size_bytes()), nullptr, volume.engine());
+    return made ? Result<void>() : tl::unexpected(made.error());
+}
+
+Result<std::shared_ptr<Draft>> VolumeDraft::take_next(const Generation& base) {
+    const Volume& volume = *writer_->volume();
+    auto source = TRY(volume.open_generation(base));
+    TRY(disk_->draft()->discard());
+    if (::rename(next_folder(volume).c_str(), volume.paths().draft().c_str()) != 0)
+        return fail(errno, "{}: rename: {}", next_folder(volume), errno_text(errno));
+    TRY(sync_folder(volume.folder()));
+    return Draft::open(volume.paths().draft(), identity_of(*writer_, base.number, base.size_bytes), std::move(source), volume.engine());
+}
+
+Result<void> VolumeDraft::discard() { return disk_->draft()->discard(); }
 
 Result<std::shared_ptr<WritableDisk>> open_overlay(Engine& engine, const std::string& volume_folder, std::shared_ptr<const Source> base) {
     std::string folder = volume_folder + "/overlay-XXXXXX";

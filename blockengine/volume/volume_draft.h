@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "blockengine/volume/draft.h"
 #include "blockengine/volume/hydrate.h"
 #include "blockengine/volume/lazy_source.h"
 #include "blockengine/volume/store_blocks.h"
+#include "blockengine/volume/volume_disk.h"
 #include "blockengine/volume/volume_writer.h"
 
 namespace hyper {
@@ -26,7 +26,7 @@ class VolumeDraft {
     // Begins the draft of a lazy volume, which is to be filled from `source`. Errors: EEXIST where there is a generation, or a draft.
     static Result<void> begin_lazy(VolumeWriter& writer, const LazySource& source);
 
-    const std::shared_ptr<Draft>& disk() const { return disk_; }
+    const std::shared_ptr<VolumeDisk>& disk() const { return disk_; }
     // What it still has to be filled from; nullopt once all is there, and for a volume that is not lazy.
     const std::optional<LazySource>& lazy_source() const { return lazy_; }
     // Until all of it is there: then it needs its source no more. One thread at a time; the disk may be used meanwhile, but nothing else here.
@@ -37,15 +37,27 @@ class VolumeDraft {
     // draft is still there, or the generation is. nullopt where nothing was written: then there is no new generation. Errors: EBUSY while
     // there is a lazy_source().
     Result<std::optional<Generation>> commit(const StoreOptions& options);
+    // The same while others write, which waits only for the end of it: all that was written until then is in the generation, and what is
+    // written from then on is in a new draft upon it. Killed at any point, the draft is still there, or the generation is, and what
+    // was flushed since. Errors: as above; where it is not known whether the generation is there, whoever writes gets the error too,
+    // until the volume is opened anew.
+    Result<std::optional<Generation>> commit_while_written(const StoreOptions& options);
     // What was written is gone.
     Result<void> discard();
 
   private:
     explicit VolumeDraft(std::unique_ptr<VolumeWriter> writer) : writer_(std::move(writer)) {}
     Result<void> open_first(const OpenLazySource& open_lazy_source);
+    Result<void> all_here() const;
+    Result<void> store_all(const StoreOptions& options);
+    Result<void> store_again(const BlockRuns& sectors, const StoreOptions& options);
+    Result<std::optional<Generation>> commit_and_go_on(const StoreOptions& options);
+    Result<Generation> make_generation();
+    Result<void> prepare_next();
+    Result<std::shared_ptr<Draft>> take_next(const Generation& base);
 
     std::unique_ptr<VolumeWriter> writer_;
-    std::shared_ptr<Draft> disk_;
+    std::shared_ptr<VolumeDisk> disk_;
     std::optional<LazySource> lazy_;
     std::shared_ptr<const Source> base_;  // of a lazy volume
 };

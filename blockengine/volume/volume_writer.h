@@ -38,6 +38,9 @@ class VolumeWriter {
     Index& index() { return *index_; }
     DataFiles& data() { return *data_; }
 
+    // Errors: that of an earlier change, since which nothing more is taken.
+    Result<void> usable() const;
+
     // The generation that is being written. There is always one; it is empty at first, and what an interrupted run left of it is
     // still in it. So whoever writes a generation looks at all blocks of pending_runs() besides those that it knows of.
     uint32_t pending() const { return pending_; }
@@ -83,7 +86,6 @@ class VolumeWriter {
   private:
     VolumeWriter(Engine& engine, std::string folder) : engine_(engine), paths_(std::move(folder)) {}
 
-    Result<void> usable() const;
     // Keeps the first error, and hands it on.
     template <class T>
     Result<T> kept(Result<T> result) {

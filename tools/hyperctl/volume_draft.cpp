@@ -64,7 +64,7 @@ Result<int> hydrate(Engine& engine, const DraftOptions& options) {
     TRY(operand.refuse_generation());
     TRY(operand.must_be_there());
     auto draft = TRY(open_draft(engine, operand));
-    uint64_t missing = draft->lazy_source() ? absent_bytes(*draft->disk()) : 0;
+    uint64_t missing = draft->lazy_source() ? absent_bytes(*draft->disk()->draft()) : 0;
     std::optional<Progress> progress(std::in_place, options.progress, missing);
     HydrateOptions how;
     how.done = [&](uint64_t bytes) { progress->add(bytes); };
@@ -94,7 +94,7 @@ Result<int> commit(Engine& engine, const DraftOptions& options) {
         if (found == DraftFound::nothing_written) return say_nothing_written(options);
     }
     auto draft = TRY(open_draft(engine, operand));
-    std::optional<Progress> progress(std::in_place, options.progress, written_bytes(*draft->disk()));
+    std::optional<Progress> progress(std::in_place, options.progress, written_bytes(*draft->disk()->draft()));
     StoreOptions how;
     how.threads = reader_threads();
     how.done = [&](uint64_t bytes) { progress->add(bytes); };
