@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalog/open_drafts.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <filesystem>
 
 #include "blockengine/base/log.h"
 #include "convert/volume/lazy.h"
@@ -43,9 +46,29 @@ Result<std::shared_ptr<WritableDisk>> OpenDrafts::open(const std::string& folder
             close(folder, std::unique_ptr<VolumeDraft>(last));
         });
         held.draft = draft;
-        if (draft->lazy_source()) hydrating_.emplace_back([this, folder, draft]() mutable { hydrate(folder, std::move(draft)); });
+        held.hydrating = draft->lazy_source().has_value();
+        if (held.hydrating) hydrating_.emplace_back([this, folder, draft]() mutable { hydrate(folder, std::move(draft)); });
     }
     return std::shared_ptr<WritableDisk>(draft, draft->disk().get());
+}
+
+Result<std::optional<Generation>> OpenDrafts::commit(const std::string& folder, const StoreOptions& options) {
+    std::unique_lock lock(mutex_);
+    std::shared_ptr<VolumeDraft> draft;
+    auto held = std::ranges::find_if(held_, [&](const auto& entry) {
+        std::error_code ignored;
+        return std::filesystem::equivalent(entry.first, folder, ignored) && (draft = entry.second.draft.lock());
+    });
+    if (!draft) return fail(ENOENT, "{}: nobody has it open for writing here", folder);
+    if (held->second.hydrating) return fail(EBUSY, "{}: is being filled from its source, and can be committed when all of it is here", folder);
+    if (held->second.committing) return fail(EBUSY, "{}: is being committed already", folder);
+    held->second.committing = true;
+    lock.unlock();
+    auto made = draft->commit_while_written(options);
+    draft = nullptr;  // without the lock: nobody else may have it any more
+    lock.lock();
+    held->second.committing = false;
+    return made;
 }
 
 void OpenDrafts::close(const std::string& folder, std::unique_ptr<VolumeDraft> draft) {
@@ -61,7 +84,12 @@ void OpenDrafts::hydrate(const std::string& folder, std::shared_ptr<VolumeDraft>
     options.stop = [this] { return stop_hydrating_.load(); };
     for (;;) {
         auto done = draft->hydrate(options);
-        if (done) return log_info("{}: everything is here, and its source is not needed any more", folder);
+        if (done) {
+            log_info("{}: everything is here, and its source is not needed any more", folder);
+            std::lock_guard lock(mutex_);
+            held_[folder].hydrating = false;
+            return;
+        }
         if (stop_hydrating_) return;
         log_warning("{}; filling {} goes on in {} ms", done.error().message, folder, pause.count());
         for (auto slept = nap; slept < pause && !stop_hydrating_; slept += nap) std::this_thread::sleep_for(nap);

@@ -26,11 +26,15 @@ class OpenDrafts {
 
     // Waits where the same is just being opened or closed. Errors: those of VolumeDraft::open().
     Result<std::shared_ptr<WritableDisk>> open(const std::string& folder);
+    // Makes a generation of a volume that somebody has open (VolumeDraft::commit_while_written()). Errors: ENOENT where nobody has; EBUSY where
+    // another commit is under way, and while it is filled from its source.
+    Result<std::optional<Generation>> commit(const std::string& folder, const StoreOptions& options);
 
   private:
     struct Held {
         std::weak_ptr<VolumeDraft> draft;
         bool there = false;  // somebody has it, or it is being opened or closed
+        bool hydrating = false, committing = false;
     };
     struct Closing {
         std::string folder;

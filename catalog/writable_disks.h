@@ -32,6 +32,9 @@ class WritableDisks {
     // VolumeDraft::open().
     Result<std::shared_ptr<WritableDisk>> open(const std::string& name);
 
+    // Those of OpenDrafts.
+    Result<std::optional<Generation>> commit(const std::string& folder, const StoreOptions& options) { return drafts_.commit(folder, options); }
+
     // A file that another process has open for writing; open() then takes it instead of opening its own.
     Result<void> adopt(UniqueFd fd, const std::string& path);
     // All files that are open.

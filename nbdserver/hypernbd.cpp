@@ -200,10 +200,11 @@ int serve(const Options& options) {
     auto directory = std::make_shared<hyper::nbd::CatalogDirectory>(**catalog, options.writing, options.commit == "on-close");
     std::unique_ptr<hyper::watch::Control> control;
     auto list = [&] { return offered(**catalog, options.writing); };
+    auto commit = [&](const std::string& folder, const hyper::StoreOptions& how) { return directory->writable().commit(folder, how); };
     hyper::UniqueFd taken_control;
     if (takeover && !options.control.empty()) taken_control = takeover->take_control(options.control);
     if (!options.control.empty() && !taken_control) {
-        auto started = hyper::watch::Control::start(options.control, watchers.registry, list);
+        auto started = hyper::watch::Control::start(options.control, watchers.registry, list, commit);
         if (!started) return fail(started.error().message);
         control = std::move(*started);
     }
@@ -227,7 +228,7 @@ int serve(const Options& options) {
         else
             hyper::log_warning("{}; what had not come over by then did not", count.error().message);
         if (taken_control) {
-            auto adopted = hyper::watch::Control::adopt(taken_control.release(), options.control, watchers.registry, list);
+            auto adopted = hyper::watch::Control::adopt(taken_control.release(), options.control, watchers.registry, list, commit);
             if (!adopted) return fail(adopted.error().message);
             control = std::move(*adopted);
         }

@@ -32,10 +32,10 @@ http::Limits limits() {
     return {.request_bytes_max = Control::request_bytes_max, .body_bytes_max = Control::request_bytes_max, .request_max = time, .answer_max = time};
 }
 
-http::Handler handler_over(Registry& registry, OfferedList offered) {
+http::Handler handler_over(Registry& registry, OfferedList offered, Commits& commits) {
     http::Handler handler;
-    handler.answer = [&registry, offered = std::move(offered)](const http::Request& request) {
-        return answer_of(answer_to(request.method, request.path, registry, offered));
+    handler.answer = [&registry, offered = std::move(offered), &commits](const http::Request& request) {
+        return answer_of(answer_to(request.method, request.path, registry, offered, commits));
     };
     handler.malformed = [](int status, const std::string& message) { return answer_of(error_answer(status, message)); };
     return handler;
@@ -100,11 +100,12 @@ bool is_allowed(int fd) {
 class ListeningControl : public Control {
   public:
     ListeningControl(std::string path, UniqueFd listener, UniqueFd stop, Registry& registry,
-                     OfferedList offered)
+                     OfferedList offered, CommitVolume commit)
         : path_(std::move(path)),
           listener_(std::move(listener)),
           stop_(std::move(stop)),
-          handler_(handler_over(registry, std::move(offered))),
+          commits_(std::move(commit)),
+          handler_(handler_over(registry, std::move(offered), commits_)),
           thread_([this] { serve(); }) {
         struct stat status {};
         if (::lstat(path_.c_str(), &status) == 0) inode_ = status.st_ino;
@@ -144,28 +145,29 @@ class ListeningControl : public Control {
     const UniqueFd listener_, stop_;
     ino_t inode_ = 0;
     const http::Limits limits_ = limits();
+    Commits commits_;
     const http::Handler handler_;
     std::thread thread_;
 };
 
-Result<std::unique_ptr<Control>> make(UniqueFd listener, const std::string& path, Registry& registry, OfferedList offered) {
+Result<std::unique_ptr<Control>> make(UniqueFd listener, const std::string& path, Registry& registry, OfferedList offered, CommitVolume commit) {
     UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
     if (stop.get() < 0)
         return fail(errno, "control socket {}: eventfd: {}", path, errno_text(errno));
     return std::make_unique<ListeningControl>(path, std::move(listener), std::move(stop), registry,
-                                              std::move(offered));
+                                              std::move(offered), std::move(commit));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Control>> Control::start(const std::string& path, Registry& registry,
-                                                OfferedList offered) {
+                                                OfferedList offered, CommitVolume commit) {
     UniqueFd listener = TRY(listen_on(path));
-    return make(std::move(listener), path, registry, std::move(offered));
+    return make(std::move(listener), path, registry, std::move(offered), std::move(commit));
 }
 
-Result<std::unique_ptr<Control>> Control::adopt(int fd, const std::string& path, Registry& registry, OfferedList offered) {
-    return make(UniqueFd(fd), path, registry, std::move(offered));
+Result<std::unique_ptr<Control>> Control::adopt(int fd, const std::string& path, Registry& registry, OfferedList offered, CommitVolume commit) {
+    return make(UniqueFd(fd), path, registry, std::move(offered), std::move(commit));
 }
 
 }  // namespace hyper::watch

@@ -22,13 +22,14 @@ class Control {
 
     // Listens on `path`, which only this user and root can connect to, and starts the thread. The
     // folder is made (0700) where only it is missing. A socket that nobody listens on any more is
-    // replaced. `registry` and what `offered` uses outlive the control. Errors: EADDRINUSE where a
+    // replaced. `registry` and what `offered` and `commit` use outlive the control. Errors: EADDRINUSE where a
     // server listens there; EEXIST where something else is there; ENAMETOOLONG; what the system
     // says.
     static Result<std::unique_ptr<Control>> start(const std::string& path, Registry& registry,
-                                                  OfferedList offered);
+                                                  OfferedList offered, CommitVolume commit);
     // The listening socket of another process's Control, which calls leave().
-    static Result<std::unique_ptr<Control>> adopt(int fd, const std::string& path, Registry& registry, OfferedList offered);
+    static Result<std::unique_ptr<Control>> adopt(int fd, const std::string& path, Registry& registry, OfferedList offered,
+                                                  CommitVolume commit);
     virtual int fd() const = 0;
     // Answers no more, and leaves the socket at its path: it is another process's now.
     virtual void leave() = 0;

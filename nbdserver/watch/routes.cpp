@@ -138,10 +138,15 @@ Answer list_clients(Registry& registry) {
     return json_answer({{"clients", std::move(list)}});
 }
 
+std::optional<uint64_t> number_of(const std::string& text) {
+    uint64_t number = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
+
 Answer close_client(const std::string& text, Registry& registry) {
-    uint64_t id = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-    if (error != std::errc() || end != text.data() + text.size() || !registry.close_client(id))
+    auto id = number_of(text);
+    if (!id || !registry.close_client(*id))
         return error_answer(404, fmt::format("client {}: not connected", text));
     return json_answer({{"closed", 1}});
 }
@@ -166,6 +171,22 @@ Answer change_provider(const std::string& method, std::string what) {
     return gone ? json_answer({{"name", what}}) : error_answer(404, gone.error().message);
 }
 
+Answer begin_commit(const std::string& folder, Commits& commits) {
+    auto number = commits.begin(folder);
+    return number ? json_answer({{"commit", *number}}) : error_answer(503, "too many commits are under way");
+}
+
+Answer show_commit(const std::string& text, const Commits& commits) {
+    auto number = number_of(text);
+    auto state = number ? commits.find(*number) : std::nullopt;
+    if (!state) return error_answer(404, fmt::format("commit {}: not known", text));
+    return json_answer({{"commit", *number},
+                        {"running", state->running},
+                        {"done-bytes", state->done_bytes},
+                        {"generation", state->generation != 0 ? Json(state->generation) : Json(nullptr)},
+                        {"error", !state->error.empty() ? Json(state->error) : Json(nullptr)}});
+}
+
 Answer wrong_method(const std::string& allow) {
     Answer answer = error_answer(405, fmt::format("only {} is possible here", allow));
     answer.allow = allow;
@@ -179,9 +200,9 @@ Answer error_answer(int status, const std::string& message) {
 }
 
 Answer answer_to(const std::string& method, const std::string& path, Registry& registry,
-                 const OfferedList& offered) {
+                 const OfferedList& offered, Commits& commits) {
     constexpr std::string_view exports = "/v1/exports/", clients = "/v1/clients/", providers = "/v1/providers/",
-                               clients_of = "/clients";
+                               commits_prefix = "/v1/commits/", clients_of = "/clients";
     if (path == "/metrics")
         return method == "GET"
                    ? Answer{200, "text/plain; version=0.0.4", prometheus_text(registry), ""}
@@ -193,6 +214,11 @@ Answer answer_to(const std::string& method, const std::string& path, Registry& r
     if (path.starts_with(clients))
         return method == "DELETE" ? close_client(path.substr(clients.size()), registry)
                                   : wrong_method("DELETE");
+    if (path.starts_with(commits_prefix)) {
+        std::string what = path.substr(commits_prefix.size());
+        if (method == "POST") return begin_commit(what, commits);
+        return method == "GET" ? show_commit(what, commits) : wrong_method("GET, POST");
+    }
     if (path.starts_with(providers)) return change_provider(method, path.substr(providers.size()));
     if (path.starts_with(exports)) {
         std::string name = path.substr(exports.size());

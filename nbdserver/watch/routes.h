@@ -9,6 +9,9 @@
 //     POST   /v1/providers/NAME/reload  {"name", "version"}       looks at the module's file anew
 //     POST   /v1/providers/FILE/load    {"name", "version"}       uses another file as the module of its name
 //     DELETE /v1/providers/NAME         {"name"}                  nothing new uses it
+//     POST   /v1/commits/FOLDER         {"commit": NUMBER}        begins to make a generation of a volume that clients have open here
+//     GET    /v1/commits/NUMBER         {"commit", "running", "done-bytes", "generation", "error"}
+//                                       the generation is null until it is there, and where nothing was written; the error where there is none
 //
 //     EXPORT      {"name", "offered", "size", "description", "read-only", "clients", "statistics"};
 //     the size, the
@@ -21,7 +24,7 @@
 //                 "latency-histogram": [[upper bound in ns, requests]...]}; buckets without
 //                 requests are left out, and the last one's bound is null
 //
-// Errors are {"error": "..."}: 404 where there is no such thing, 405 for another method. Names that
+// Errors are {"error": "..."}: 404 where there is no such thing, 405 for another method, 503 where too many commits are under way. Names that
 // are not UTF-8 are shown with replacement characters; in a path any byte can be named by %XX.
 #pragma once
 
@@ -29,6 +32,7 @@
 #include <string>
 #include <vector>
 
+#include "nbdserver/watch/commits.h"
 #include "nbdserver/watch/registry.h"
 
 namespace hyper::watch {
@@ -51,7 +55,7 @@ struct Answer {
 
 // `path` is decoded. Thread-safe.
 Answer answer_to(const std::string& method, const std::string& path, Registry& registry,
-                 const OfferedList& offered);
+                 const OfferedList& offered, Commits& commits);
 Answer error_answer(int status, const std::string& message);
 
 }  // namespace hyper::watch

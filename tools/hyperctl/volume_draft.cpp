@@ -5,12 +5,15 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "blockengine/volume/small_file.h"
 #include "blockengine/volume/volume_lock.h"
 #include "convert/volume/lazy.h"
+#include "nbdserver/watch/control_client.h"
 #include "tools/hyperctl/data_walk.h"
 #include "tools/hyperctl/generation_text.h"
 #include "tools/hyperctl/progress.h"
@@ -24,7 +27,7 @@ namespace {
 
 struct DraftOptions {
     VolumeRoot root;
-    std::string name;
+    std::string name, control;
     bool progress = false, json = false;
 };
 
@@ -84,11 +87,57 @@ Result<int> hydrate(Engine& engine, const DraftOptions& options) {
     return exit_ok;
 }
 
+int say_made(const Generation& generation, const DraftOptions& options) {
+    if (options.json)
+        print_json(json_of(generation));
+    else
+        fmt::print("generation {}: {} differ from the one before, {} stored\n", number_and_time(generation),
+                   human_bytes(generation.changed_bytes), human_bytes(generation.stored_bytes));
+    return exit_ok;
+}
+
+// One answer of hypernbd about a commit.
+Result<Json> ask_about(const std::string& socket_path, const char* method, const std::string& what) {
+    std::string body = TRY(watch::ask_control(socket_path, method, "/v1/commits/" + watch::path_text(what)));
+    Json answer = Json::parse(body, nullptr, false);
+    if (!answer.is_object() || !answer.contains("commit"))
+        return fail(EPROTO, "control socket {}: the answer is about no commit", socket_path);
+    return answer;
+}
+
+// Clients have it open: whoever serves them commits it. `held` says who that is.
+Result<int> let_holder_commit(Engine& engine, const VolumeOperand& operand, const DraftOptions& options, const Error& held) {
+    constexpr std::chrono::milliseconds pause(50);
+    std::string socket_path = options.control.empty() ? watch::default_control_path() : options.control;
+    auto told = ask_about(socket_path, "POST", std::filesystem::absolute(operand.folder).string());
+    if (!told)
+        return fail(EBUSY, "{}; clients of a hypernbd with --control may stay, all others have to leave ({})", held.message, told.error().message);
+    Progress progress(options.progress, 0);
+    for (uint64_t done = 0;;) {
+        Json state = TRY(ask_about(socket_path, "GET", fmt::to_string((*told)["commit"].get<uint64_t>())));
+        uint64_t now = state.at("done-bytes");
+        progress.add(now - done);
+        done = now;
+        if (state.at("running")) {
+            if (interrupted()) return fail(ECANCELED, "{}: hypernbd goes on with the commit", operand.name);
+            std::this_thread::sleep_for(pause);
+            continue;
+        }
+        if (!state.at("error").is_null()) return fail(EBUSY, "{}; asked on {}: {}", held.message, socket_path, state["error"].get<std::string>());
+        if (state.at("generation").is_null()) return say_nothing_written(options);
+        auto volume = TRY(operand.open(engine));
+        return say_made(TRY(volume->find(fmt::to_string(state["generation"].get<uint32_t>()))), options);
+    }
+}
+
 Result<int> commit(Engine& engine, const DraftOptions& options) {
     auto operand = TRY(options.root.operand(options.name));
     TRY(operand.refuse_generation());
     {
-        auto writer = TRY(operand.open_to_write(engine));
+        auto opened = operand.open_to_write(engine);
+        if (!opened && opened.error().code == EBUSY)
+            return read_answers_of("the control socket", [&] { return let_holder_commit(engine, operand, options, opened.error()); });
+        auto writer = TRY(std::move(opened));
         auto found = TRY(find_draft(*writer));
         if (found == DraftFound::none) return no_draft(operand);
         if (found == DraftFound::nothing_written) return say_nothing_written(options);
@@ -102,14 +151,7 @@ Result<int> commit(Engine& engine, const DraftOptions& options) {
     auto made = draft->commit(how);
     progress.reset();
     if (!made) return tl::unexpected(made.error());
-    if (!*made) return say_nothing_written(options);
-    const Generation& generation = **made;
-    if (options.json)
-        print_json(json_of(generation));
-    else
-        fmt::print("generation {}: {} differ from the one before, {} stored\n", number_and_time(generation),
-                   human_bytes(generation.changed_bytes), human_bytes(generation.stored_bytes));
-    return exit_ok;
+    return *made ? say_made(**made, options) : say_nothing_written(options);
 }
 
 // Without opening it: it may be damaged. A draft is one as long as it has its map.
@@ -135,6 +177,7 @@ void add_volume_draft(CLI::App& volume, Command& chosen) {
     auto* keep = volume.add_subcommand("commit", "Make a generation of what was written to a volume");
     keep->add_option("VOLUME", options->name, VolumeRoot::help)->required();
     options->root.add_to(*keep);
+    keep->add_option("--control", options->control, "control socket of the hypernbd whose clients have it open")->type_name("PATH");
     keep->add_flag("-p,--progress", options->progress, "show progress");
     keep->add_flag("--json", options->json, "print JSON");
     keep->callback([options, &chosen] {

@@ -29,7 +29,7 @@ class ControlTest : public testing::Test {
         return Control::start(path, registry, [] {
             return std::vector<Offered>{{"web01/root", 1 << 20, "a disk", true},
                                         {"", 512, "", false}};
-        });
+        }, commit);
     }
     Json ask(const std::string& method, const std::string& target) {
         auto body = ask_control(path, method, target);
@@ -56,6 +56,23 @@ class ControlTest : public testing::Test {
         ::close(fd);
         return answer;
     }
+    // What the folder's name asks for.
+    static Result<std::optional<Generation>> commit(const std::string& folder, const StoreOptions& options) {
+        options.done(4096);
+        if (folder == "/volumes/held") return fail(EBUSY, "{}: is being committed already", folder);
+        if (folder == "/volumes/untouched") return std::nullopt;
+        Generation made;
+        made.number = 7;
+        return made;
+    }
+    // The state in which a commit ends.
+    Json commit_and_wait(const std::string& folder) {
+        Json begun = ask("POST", "/v1/commits/" + path_text(folder));
+        std::string target = "/v1/commits/" + begun.value("commit", Json()).dump();
+        Json state = ask("GET", target);
+        while (state.is_object() && state.value("running", false)) state = ask("GET", target);
+        return state;
+    }
     static ClientInfo client_of(const std::string& export_name) {
         return {"unix", "root", export_name, true, false};
     }
@@ -65,6 +82,21 @@ class ControlTest : public testing::Test {
     Registry registry;
     std::unique_ptr<Control> control;
 };
+
+TEST_F(ControlTest, commits_volumes_and_says_what_came_of_it) {
+    Json made = commit_and_wait("/volumes/a b");
+    EXPECT_EQ(made["generation"], 7);
+    EXPECT_EQ(made["done-bytes"], 4096);
+    EXPECT_TRUE(made["error"].is_null());
+    Json nothing = commit_and_wait("/volumes/untouched");
+    EXPECT_TRUE(nothing["generation"].is_null() && nothing["error"].is_null());
+    Json held = commit_and_wait("/volumes/held");
+    EXPECT_TRUE(held["generation"].is_null());
+    EXPECT_EQ(held["error"], "/volumes/held: is being committed already");
+    for (size_t i = 0; i < Commits::kept_max; ++i) held = commit_and_wait("/volumes/held");
+    EXPECT_EQ(held["commit"], Commits::kept_max + 3);
+    EXPECT_EQ(ask_control(path, "GET", "/v1/commits/1").error().code, ENOENT);
+}
 
 TEST_F(ControlTest, lists_exports_offered_and_opened) {
     auto client = registry.add_client(client_of("web01/root"), [] {});
