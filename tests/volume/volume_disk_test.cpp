@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <future>
@@ -59,10 +58,10 @@ TEST_F(VolumeDiskTest, in_a_pause_writes_wait_for_the_next_draft_and_reads_go_on
 
 TEST_F(VolumeDiskTest, a_pause_begins_when_what_was_begun_has_ended) {
     ASSERT_TRUE(disk_->prepare_write(0, 4096));
-    std::atomic<bool> ended = false;
+    std::promise<void> begun;
     auto pausing = std::async(std::launch::async, [&] {
         VolumeDisk::Pause pause(*disk_);
-        EXPECT_TRUE(ended);
+        begun.set_value();
         pause.go_on_with(second_);
     });
     auto kept_out = [&] {
@@ -73,7 +72,8 @@ TEST_F(VolumeDiskTest, a_pause_begins_when_what_was_begun_has_ended) {
     };
     while (!kept_out() && pausing.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
     }
-    ended = true;
+    // However long.
+    EXPECT_EQ(begun.get_future().wait_for(std::chrono::milliseconds(200)), std::future_status::timeout);
     disk_->written(0, 4096, 0, 0);
     pausing.get();
     EXPECT_TRUE(nothing_written(*second_));

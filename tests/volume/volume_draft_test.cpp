@@ -231,22 +231,28 @@ TEST_F(Drafts, are_found_again_and_keep_syncs_away) {
 }
 
 TEST_F(Drafts, that_were_committed_when_the_process_was_killed_are_gone) {
-    make();
-    auto disk = random_disk(1 << 20);
-    sync(disk);
-    std::mt19937_64 draw(2);
-    auto draft = must_open();
-    must_write(*draft, disk, 5000, 70000, draw);
-    ASSERT_TRUE(draft->disk()->flush());
-    std::filesystem::copy(path_ + "/draft", scratch_.path("kept"), std::filesystem::copy_options::recursive);
-    ASSERT_TRUE(draft->commit({}));
-    draft = nullptr;
-    std::filesystem::rename(scratch_.path("kept"), path_ + "/draft");
-    draft = must_open();
-    EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
-    auto committed = draft->commit({});
-    ASSERT_TRUE(committed);
-    EXPECT_FALSE(*committed);
+    for (bool while_written : {false, true}) {
+        make();
+        auto disk = random_disk(1 << 20);
+        sync(disk);
+        std::mt19937_64 draw(2);
+        auto draft = must_open();
+        must_write(*draft, disk, 5000, 70000, draw);
+        ASSERT_TRUE(draft->disk()->flush());
+        std::filesystem::copy(path_ + "/draft", scratch_.path("kept"), std::filesystem::copy_options::recursive);
+        ASSERT_TRUE(while_written ? draft->commit_while_written({}) : draft->commit({}));
+        draft = nullptr;
+        if (while_written) std::filesystem::rename(path_ + "/draft", path_ + "/draft.next");
+        std::filesystem::rename(scratch_.path("kept"), path_ + "/draft");
+        draft = must_open();
+        ASSERT_TRUE(draft);
+        EXPECT_TRUE(test::read_all(*draft->disk()->source()) == disk);
+        EXPECT_FALSE(std::filesystem::exists(path_ + "/draft.next"));
+        auto committed = draft->commit({});
+        ASSERT_TRUE(committed);
+        EXPECT_FALSE(*committed);
+        draft = nullptr;
+    }
 }
 
 TEST_F(Drafts, to_which_nothing_was_written_go_away) {
