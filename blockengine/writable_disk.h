@@ -13,7 +13,7 @@
 
 namespace hyper {
 
-// Thread-safe. Each call may wait for the disk, but for prepare_write() under NoWait.
+// Thread-safe. Each call may wait for the disk, or for a commit of its volume, but for prepare_write() under NoWait.
 //
 // A write goes to fd(), at the disk's own offsets, by whoever has the bytes, between prepare_write() and written().
 class WritableDisk {

@@ -53,8 +53,8 @@ Result<std::shared_ptr<WritableDisk>> OpenDrafts::open(const std::string& folder
 }
 
 Result<std::optional<Generation>> OpenDrafts::commit(const std::string& folder, const StoreOptions& options) {
+    std::shared_ptr<VolumeDraft> draft;  // let go without the lock, which its closing takes
     std::unique_lock lock(mutex_);
-    std::shared_ptr<VolumeDraft> draft;
     auto held = std::ranges::find_if(held_, [&](const auto& entry) {
         std::error_code ignored;
         return std::filesystem::equivalent(entry.first, folder, ignored) && (draft = entry.second.draft.lock());

@@ -182,7 +182,7 @@ void Transmission::end_input() {
 // Flush, trim, zeroes, cache.
 void Transmission::let_worker_do(Job& job) {
     connection_.hold();
-    connection_.loop().workers().submit(&connection_, [this, &job, exported = session_.exported] {
+    connection_.loop().workers().submit(whose_turn(), [this, &job, exported = session_.exported] {
         auto given_up = [this] { return connection_.closed(); };
         int error = given_up() ? ECANCELED : logged_error(carry_out(*exported, job.request, given_up));
         connection_.loop().post([this, &job, error] {

@@ -100,6 +100,8 @@ class Transmission {
     };
 
     const Export& exported() const { return *session_.exported; }
+    // Whom the workers take it for: a disk may hold up all who write it, and these together must leave some to others.
+    const void* whose_turn() const { return exported().writable ? static_cast<const void*>(exported().writable.get()) : &connection_; }
     static uint64_t end_of(const Job& job) { return job.request.offset + job.request.length; }
     // No part is under way and none will be issued.
     static bool complete(const Job& job) { return job.cursor == end_of(job) && job.parts == 0; }

@@ -133,7 +133,7 @@ bool Transmission::gather_payload(std::span<const std::byte>& input) {
 void Transmission::let_worker_write(Part& part) {
     connection_.hold();
     bool durable = (part.job->request.flags & FLAG_FUA) != 0;
-    connection_.loop().workers().submit(&connection_, [this, &part, durable, exported = session_.exported] {
+    connection_.loop().workers().submit(whose_turn(), [this, &part, durable, exported = session_.exported] {
         std::span<const std::byte> bytes(part.buffer.data(), part.length);
         int error = connection_.closed()
                         ? ECANCELED

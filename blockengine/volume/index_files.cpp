@@ -31,15 +31,13 @@ class SyncedFolders {
         std::lock_guard lock(mutex_);
         synced_.erase(file.substr(0, file.rfind('/')));
     }
-    // Does `sync` unless nothing is to be synced. A name that is made meanwhile is to be synced again.
+    // Does `sync` unless nothing is to be synced; others wait until it is done. A name that is made meanwhile is to be synced again.
     template <class Sync>
     IOStatus sync(const std::string& folder, const Sync& sync) {
-        {
-            std::lock_guard lock(mutex_);
-            if (!synced_.insert(folder).second) return IOStatus::OK();
-        }
+        std::lock_guard lock(mutex_);
+        if (synced_.contains(folder)) return IOStatus::OK();
         IOStatus status = sync();
-        if (!status.ok()) name_made(folder + "/");
+        if (status.ok()) synced_.insert(folder);
         return status;
     }
 

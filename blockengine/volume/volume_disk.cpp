@@ -115,6 +115,11 @@ void VolumeDisk::Pause::go_on_with(std::shared_ptr<Draft> next) {
     disk_.draft_.swap(next);
 }
 
+Result<void> VolumeDisk::usable() const {
+    std::lock_guard lock(mutex_);
+    return lost_ ? tl::unexpected(*lost_) : Result<void>();
+}
+
 void VolumeDisk::lose(Error why) {
     std::lock_guard lock(mutex_);
     lost_ = std::move(why);

@@ -49,6 +49,7 @@ class VolumeDisk : public WritableDisk, public std::enable_shared_from_this<Volu
     };
     // What was written may be lost: reads go on, and whoever writes or flushes gets this from now on.
     void lose(Error why);
+    Result<void> usable() const;
 
   private:
     class View;

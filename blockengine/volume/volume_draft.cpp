@@ -170,13 +170,17 @@ Result<void> VolumeDraft::store_all(const StoreOptions& options) {
     return stored ? Result<void>() : tl::unexpected(stored.error());
 }
 
-Result<void> VolumeDraft::store_again(const BlockRuns& sectors, const StoreOptions& options) {
-    BlockRuns blocks;
-    const BlockSizes sizes{disk_->size_bytes(), writer_->volume()->block_bytes()};
-    for (const BlockRun& run : sectors.runs()) add_blocks(blocks, run.first, run.count, sizes);
-    blocks.normalise();
+Result<void> VolumeDraft::store_again(const BlockRuns& blocks, const StoreOptions& options) {
     auto stored = store_blocks(*writer_, *disk_->source(), blocks, std::nullopt, options);
     return stored ? Result<void>() : tl::unexpected(stored.error());
+}
+
+BlockRuns VolumeDraft::blocks_written() {
+    BlockRuns blocks;
+    const BlockSizes sizes{disk_->size_bytes(), writer_->volume()->block_bytes()};
+    for (const BlockRun& run : disk_->take_written().runs()) add_blocks(blocks, run.first, run.count, sizes);
+    blocks.normalise();
+    return blocks;
 }
 
 Result<Generation> VolumeDraft::make_generation() {
@@ -200,6 +204,7 @@ Result<std::optional<Generation>> VolumeDraft::commit(const StoreOptions& option
 
 Result<std::optional<Generation>> VolumeDraft::commit_while_written(const StoreOptions& options) {
     TRY(all_here());
+    TRY(disk_->usable());
     TRY(writer_->usable());
     disk_->remember(true);
     auto made = commit_and_go_on(options);
@@ -207,30 +212,40 @@ Result<std::optional<Generation>> VolumeDraft::commit_while_written(const StoreO
     return made;
 }
 
-// What is read while it is written may be torn. It is remembered before it is written to its end, and stored again; the last of it while
-// nobody writes. All that can be made durable, or go wrong, is done before that.
+// What is read while it is written may be torn. It is remembered before it is written to its end, and stored again, in rounds; the last of it
+// while nobody writes. All that takes long, or can go wrong without harm, is done before that.
 Result<std::optional<Generation>> VolumeDraft::commit_and_go_on(const StoreOptions& options) {
-    constexpr uint64_t little_bytes = 16 * MiB;
-    constexpr unsigned rounds_max = 5;
+    // What may be stored while others wait to write: at first little, and when that does not come to be, what takes a second or two.
+    constexpr uint64_t little_bytes = 16 * MiB, much_bytes = 256 * MiB;
+    constexpr unsigned rounds_max = 16;
     const std::shared_ptr<Draft> draft = disk_->draft();  // kept until others write again, since closing a large file takes time
+    const uint64_t block_bytes = writer_->volume()->block_bytes();
     if (!anything_written(*draft)) return std::nullopt;
-    TRY(store_all(options));
-    BlockRuns rest = disk_->take_written();
-    for (unsigned round = 0; round < rounds_max && rest.block_count() * draft_sector_bytes > little_bytes; ++round) {
-        TRY(store_again(rest, options));
-        rest = disk_->take_written();
-    }
-    TRY(draft->flush());
-    TRY(writer_->data().sync());
     TRY(prepare_next());
+    TRY(store_all(options));
+    for (unsigned round = 0; round < rounds_max; ++round) {
+        const uint64_t most_bytes = round < rounds_max / 2 ? little_bytes : much_bytes;
+        TRY(draft->flush());
+        TRY(writer_->data().sync());
+        BlockRuns rest = blocks_written();
+        if (rest.block_count() * block_bytes <= most_bytes) {
+            VolumeDisk::Pause pause(*disk_);
+            const BlockRuns last = blocks_written();
+            const BlockRuns* both[] = {&rest, &last};
+            rest = BlockRuns::union_of(both);
+            if (rest.block_count() * block_bytes <= most_bytes) return end_in_pause(pause, *draft, rest, options);
+        }
+        TRY(store_again(rest, options));
+    }
+    return fail(EBUSY, "{}: is written faster than it is stored, so no generation was made of it; try again when less is written",
+                writer_->volume()->folder());
+}
 
-    VolumeDisk::Pause pause(*disk_);
-    TRY(draft->flush());
-    const BlockRuns last = disk_->take_written();
-    const BlockRuns* both[] = {&rest, &last};
+Result<Generation> VolumeDraft::end_in_pause(VolumeDisk::Pause& pause, Draft& draft, const BlockRuns& rest, const StoreOptions& options) {
+    TRY(draft.flush());
     StoreOptions quietly = options;
     quietly.done = nullptr;
-    TRY(store_again(BlockRuns::union_of(both), quietly));
+    TRY(store_again(rest, quietly));
     auto generation = make_generation();
     // From here on what went into the old draft would be lost with it.
     auto next = generation ? take_next(*generation) : tl::unexpected(generation.error());
@@ -241,7 +256,7 @@ Result<std::optional<Generation>> VolumeDraft::commit_and_go_on(const StoreOptio
         return tl::unexpected(std::move(why));
     }
     pause.go_on_with(std::move(*next));
-    return *generation;
+    return generation;
 }
 
 // A draft upon the generation to come.

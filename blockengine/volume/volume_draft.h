@@ -50,7 +50,11 @@ class VolumeDraft {
     Result<void> open_first(const OpenLazySource& open_lazy_source);
     Result<void> all_here() const;
     Result<void> store_all(const StoreOptions& options);
-    Result<void> store_again(const BlockRuns& sectors, const StoreOptions& options);
+    Result<void> store_again(const BlockRuns& blocks, const StoreOptions& options);
+    // Blocks of the volume that were written since the last call.
+    BlockRuns blocks_written();
+    // While nobody writes, `rest` is all that is not stored yet.
+    Result<Generation> end_in_pause(VolumeDisk::Pause& pause, Draft& draft, const BlockRuns& rest, const StoreOptions& options);
     Result<std::optional<Generation>> commit_and_go_on(const StoreOptions& options);
     Result<Generation> make_generation();
     Result<void> prepare_next();

@@ -2,6 +2,7 @@
 #include "nbdserver/watch/commits.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "blockengine/base/log.h"
 
@@ -26,7 +27,13 @@ std::optional<uint64_t> Commits::begin(const std::string& folder) {
     std::lock_guard lock(mutex_);
     if (!make_room()) return std::nullopt;
     uint64_t number = ++last_;
-    commits_[number].thread = std::thread([this, number, folder] { run(number, folder); });
+    try {
+        commits_[number].thread = std::thread([this, number, folder] { run(number, folder); });
+    } catch (const std::system_error& error) {
+        log_warning("{}: commit: no thread for it: {}", folder, error.what());
+        commits_.erase(number);
+        return std::nullopt;
+    }
     return number;
 }
 

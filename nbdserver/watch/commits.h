@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 
@@ -34,7 +35,7 @@ class Commits {
     // What is under way is given up, where it can be.
     ~Commits();
 
-    // Its number; nullopt where as many as may be kept are under way.
+    // Its number; nullopt where as many as may be are under way.
     std::optional<uint64_t> begin(const std::string& folder);
     std::optional<State> find(uint64_t number) const;
 
@@ -49,7 +50,8 @@ class Commits {
     const CommitVolume commit_;
     mutable std::mutex mutex_;
     std::map<uint64_t, Commit> commits_;  // guarded by mutex_
-    uint64_t last_ = 0;                   // guarded by mutex_
+    // Guarded by mutex_. Another server, which has taken over, knows none of these numbers.
+    uint64_t last_ = std::random_device{}();
     std::atomic<bool> stop_ = false;
 };
 

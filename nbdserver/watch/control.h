@@ -33,8 +33,8 @@ class Control {
     virtual int fd() const = 0;
     // Answers no more, and leaves the socket at its path: it is another process's now.
     virtual void leave() = 0;
-    // Waits for the request that is being served, at most as long as the limits above say. The
-    // socket is removed.
+    // Waits for the request that is being served, at most as long as the limits above say, and for commits that can't be given up any
+    // more. The socket is removed.
     virtual ~Control() = default;
 };
 

@@ -12,7 +12,7 @@ namespace hyper::watch {
 // $XDG_RUNTIME_DIR/hyper/control.sock where that is there, else /run/hyper/control.sock.
 std::string default_control_path();
 
-// The body of the answer to `method` ("GET", "DELETE") and `target`, in which what is no plain
+// The body of the answer to `method` ("GET", "POST", "DELETE") and `target`, in which what is no plain
 // character of a path is written %XX (path_text()). Errors: what the server answered, ENOENT for
 // 404 and EPROTO else; ECONNREFUSED where none answers.
 Result<std::string> ask_control(const std::string& socket_path, const std::string& method,

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "blockengine/base/hex.h"
+#include "blockengine/base/log.h"
 #include "blockengine/volume/companions.h"
 #include "catalog/export_name.h"
 #include "convert/qcow2/overlay.h"
@@ -71,9 +72,14 @@ Result<std::vector<RestoredDisk>> disks_of_same_moment(Engine& engine, const Res
     for (const auto& entry : std::filesystem::directory_iterator(own.parent_path())) {
         const std::string folder = entry.path().string();
         if (entry.path() == own || !is_volume(folder)) continue;
-        auto volume = TRY(Volume::open(engine, folder));
-        for (const Generation& one : TRY(volume->generations()))
-            if (one.run == named.generation.run) found.push_back({{folder, folder, ""}, volume, one});
+        auto volume = Volume::open(engine, folder);
+        auto all = volume ? (*volume)->generations() : tl::unexpected(volume.error());
+        if (!all) {
+            log_warning("{}: may have been synced with it, but cannot be looked at: {}", folder, all.error().message);
+            continue;
+        }
+        for (const Generation& one : *all)
+            if (one.run == named.generation.run) found.push_back({{folder, folder, ""}, *volume, one});
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.operand.folder < b.operand.folder; });
     return found;
@@ -198,11 +204,18 @@ Result<int> restore(Engine& engine, RestoreOptions& options) {
     auto connection = TRY(connect(options));
     // Before a long copy is made for nothing.
     TRY(connection->define(wish));
-    for (RestoredDisk& disk : disks)
-        disk.written_bytes = TRY(options.over.empty() ? write_disk(engine, disk, format, options) : write_overlay(disk, options));
+    std::string whole;  // the files that stay, whatever fails
+    auto failed = [&](const Error& error) {
+        return whole.empty() ? fail(error.code, "{}", error.message) : fail(error.code, "{} (whole, and stays:{})", error.message, whole);
+    };
+    for (RestoredDisk& disk : disks) {
+        auto written = options.over.empty() ? write_disk(engine, disk, format, options) : write_overlay(disk, options);
+        if (!written) return failed(written.error());
+        disk.written_bytes = *written;
+        whole += " " + disk.to;
+    }
     wish.look_only = false;
-    if (auto defined = connection->define(wish); !defined)
-        return fail(defined.error().code, "{} ({} is whole, and stays)", defined.error().message, named.to);
+    if (auto defined = connection->define(wish); !defined) return failed(defined.error());
     if (options.json) {
         Json told = Json::array();
         for (const RestoredDisk& disk : disks) told.push_back(json_of(disk, format));

@@ -114,7 +114,11 @@ Result<int> let_holder_commit(Engine& engine, const VolumeOperand& operand, cons
         return fail(EBUSY, "{}; clients of a hypernbd with --control may stay, all others have to leave ({})", held.message, told.error().message);
     Progress progress(options.progress, 0);
     for (uint64_t done = 0;;) {
-        Json state = TRY(ask_about(socket_path, "GET", fmt::to_string((*told)["commit"].get<uint64_t>())));
+        auto answer = ask_about(socket_path, "GET", fmt::to_string((*told)["commit"].get<uint64_t>()));
+        if (!answer)
+            return fail(answer.error().code, "{}; hypernbd may have been replaced meanwhile: hyperctl volume log {} shows whether it made the generation",
+                        answer.error().message, operand.name);
+        const Json& state = *answer;
         uint64_t now = state.at("done-bytes");
         progress.add(now - done);
         done = now;
