@@ -178,7 +178,8 @@ Result<void> VolumeDraft::store_again(const BlockRuns& blocks, const StoreOption
 BlockRuns VolumeDraft::blocks_written() {
     BlockRuns blocks;
     const BlockSizes sizes{disk_->size_bytes(), writer_->volume()->block_bytes()};
-    for (const BlockRun& run : disk_->take_written().runs()) add_blocks(blocks, run.first, run.count, sizes);
+    const BlockRuns sectors = disk_->take_written();
+    for (const BlockRun& run : sectors.runs()) add_blocks(blocks, run.first, run.count, sizes);
     blocks.normalise();
     return blocks;
 }
