@@ -30,6 +30,7 @@ Result<std::shared_ptr<const Export>> CatalogDirectory::open(const std::string& 
     auto exported = std::make_shared<Export>();
     exported->name = name.empty() ? TRY(catalog_.default_name()) : name;
     if (writing_) exported->writable = TRY(writable_.open(exported->name));
+    exported->movable = !exported->writable || std::dynamic_pointer_cast<WritableFile>(exported->writable) != nullptr;
     exported->source = exported->writable ? source_of(exported->writable) : TRY(catalog_.open_export(exported->name));
     exported->description = catalog_.describe(exported->name);
     exported->preferred_bytes = preferred_request_bytes(*exported->source);

@@ -65,8 +65,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // For the transmission phase.
     Loop& loop() { return loop_; }
     Output& output() { return output_; }
-    // No request is begun, since the connection is to go to another server.
-    bool pausing() const { return tls_ == nullptr && loop_.pausing(); }
+    // No request is begun, since the connection is to go to another server. One with TLS stays, and one whose disk does.
+    bool pausing() const { return tls_ == nullptr && loop_.pausing() && (!transmission_ || transmission_->session().exported->movable); }
     // Whether replies may be handed to the socket as a file's own pages.
     bool may_splice() const { return tls_ == nullptr; }
     // Nobody waits for what is still to be done. Thread-safe.

@@ -42,6 +42,8 @@ struct Export {
     std::string name, description;
     std::shared_ptr<const Source> source;
     std::shared_ptr<WritableDisk> writable;  // nullptr: read-only
+    // Another server that takes over has the same disk, with all that was written. Not so a draft or an overlay, which are this process's.
+    bool movable = true;
     uint32_t preferred_bytes = 4096;         // a power of two
     std::vector<std::shared_ptr<const Context>> contexts;
 

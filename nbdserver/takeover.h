@@ -21,7 +21,7 @@
 // lock on it belongs to that descriptor: both servers hold it until the old one ends, and nobody comes between. (A file that only then is first opened, by a
 // handshake under way or by a TLS client that stays, is held by whoever is first; the other gets EBUSY until then.)
 //
-// TLS sessions cannot move, for GnuTLS does not hand out its state. They stay, and so does whoever has not come to rest within
+// TLS sessions cannot move, for GnuTLS does not hand out its state. They stay, as do who writes a draft or an overlay, and whoever has not come to rest within
 // `rest_ms_max`: the old server serves them until they leave, and then ends. A handshake under way is carried on by the old
 // server, and moves when it is through.
 //

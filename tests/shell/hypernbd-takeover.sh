@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # A hypernbd is replaced by another while clients are at work, and none of them notices.
 . "$(dirname "$0")/lib.sh"
-need "$hypernbd" nbdinfo nbdsh qemu-img python3
+need "$hypernbd" "$hyperctl" nbdinfo nbdsh qemu-img python3
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$SRC/tests/nbd
 
 make_disk random reading.raw
 qemu-img convert -q -f raw -O qcow2 reading.raw reading.qcow2
 truncate -s 256M writing.raw
+"$hyperctl" sync --create reading.raw "$scratch/kept.volume" >/dev/null
 printf '[[allow]]\nwho = ["local", "psk:backup01"]\nwrite = ["*"]\n' >rules.toml
 printf 'backup01:%s\n' 000102030405060708090a0b0c0d0e0f >keys
 chmod 600 keys
@@ -19,7 +20,7 @@ start() {  # sets $server and $log
     starts=$((starts + 1))
     log=$scratch/nbd$starts.log
     "$hypernbd" --socket "$socket" --takeover "$takeover" --control "$scratch/control.sock" --rules rules.toml \
-        --listen "127.0.0.1:$port" --tls-psk keys --rw reading.qcow2 writing.raw 2>"$log" &
+        --listen "127.0.0.1:$port" --tls-psk keys --rw reading.qcow2 writing.raw kept.volume 2>"$log" &
     server=$!
     servers+=("$server")
 }
@@ -158,6 +159,43 @@ echo rest >&"${half[1]}"
 wait "$half_pid" || die "the client saw an error: $(cat half.log)"
 ended "$old"
 python3 half.py "$socket" read 2>half.log || die "the new server reads something else: $(cat half.log)"
+
+claim "who writes a volume or an overlay, which only the old server has, stays with it and reads what it wrote, until it leaves"
+cat >stays.py <<'PYTHON'
+import sys
+clients = []
+for number, name in enumerate(("kept", "kept@1+rw"), 1):
+    client = nbd.NBD()
+    client.connect_uri(f"nbd+unix:///{name}?socket={sys.argv[1]}")
+    client.pwrite(bytes([number]) * 65536, 4096)
+    client.flush()
+    clients.append(client)
+print("ready", flush=True)
+sys.stdin.readline()
+for number, client in enumerate(clients, 1):
+    assert client.pread(65536, 4096) == bytes([number]) * 65536, f"client {number} reads other bytes than it wrote"
+    client.pwrite(bytes([number + 2]) * 4096, 4096)
+    client.shutdown()
+print("ok", flush=True)
+PYTHON
+coproc stays { PATH=/usr/bin:$PATH nbdsh -c "import sys; sys.argv = ['', '$socket']" -c "exec(open('stays.py').read())" 2>stays.log; }
+stays_pid=$!
+read -r word <&"${stays[0]}" || die "the clients are not let in: $(cat stays.log)"
+without_writers_of_the_volume() {
+    "$hyperctl" export show kept --control "$scratch/control.sock" >shown 2>&1
+    ! grep -qx 'clients: 1' shown
+}
+without_writers_of_the_volume && die "the client is not counted: $(cat shown)"
+old=$server
+start
+eventually without_writers_of_the_volume || die "the new server does not take over: $(cat "$log")"
+kill -0 "$old" || die "the old server has left its clients"
+echo read >&"${stays[1]}"
+wait "$stays_pid" || die "a client saw an error: $(cat stays.log)"
+ended "$old"
+printf '\3%.0s' {1..4096} >written
+qemu-img dd -f raw -O raw bs=4096 skip=1 count=1 "if=$(uri kept)" of=got.raw 2>dd.log || die "the new server does not serve the volume: $(cat dd.log)"
+cmp written got.raw || die "the draft is not what was written last"
 
 claim "a TLS client stays with the old server, which then ends; new ones come to the new server"
 cat >tls.py <<PYTHON
