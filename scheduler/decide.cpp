@@ -53,10 +53,15 @@ struct Open {
     Due due;
     Seconds left{};                   // of the run, as expected
     Seconds whole{}, slow{};          // the same, and of a slow run, where nothing of what stopped attempts did is found again: many sources are read anew
-    std::optional<Instant> hard_end;  // by the rpo
+    std::optional<Instant> hard_end;  // by the rpo of `objective_of`
     std::optional<Instant> hard_start;
+    const Job* objective_of = nullptr;  // this job, or one that waits for it, be it by way of others
+    std::optional<Instant> wanted_by;   // the least last start of those that wait for a new run of it
+    const Job* wanted_for = nullptr;    // whose objective that is
+    size_t waiting = 0;                 // jobs that come after it, and are still to be asked what they want of it
     std::optional<Instant> soft_end;  // by the period
     bool forced = false, asked = false;
+    bool own_forced = false;  // by its own rpo
     bool wants = false;  // to be planned
 };
 
@@ -68,13 +73,15 @@ class Decider {
         for (const auto& entry : world_.config.jobs) {
             auto state = world_.states.find(entry.first);
             if (state != world_.states.end()) {
-                look_at(entry.second, state->second);
+                add(entry.second, state->second);
                 continue;
             }
             JobState& fresh = fresh_[entry.first];
             fresh.job = entry.first, fresh.since = now_;
-            look_at(entry.second, fresh);
+            add(entry.second, fresh);
         }
+        want_dependencies();
+        for (Open& open : jobs_) look_at(open);
         plan_all();
         share_bandwidth();
         std::vector<Decision> decisions;
@@ -142,64 +149,122 @@ class Decider {
         }
     }
 
+    // Only where there is an rpo.
+    static Instant own_end(const Open& open) { return open.state->last_point.value_or(open.state->since) + *open.job->rules.rpo; }
+
+    // A run is to be whole by `end`, or that objective is missed.
+    void want_by(Open& open, Instant end, const Job& objective_of) const {
+        Decision& decision = open.decision;
+        const Seconds rpo = *objective_of.rules.rpo;
+        const SyncSize& size = decision.size;
+        const Seconds guard = retry_guard(open.job->rules.retry, size.length_p95, rpo);
+        Instant start = end - guard - open.slow;
+        // An attempt that fails is counted for nothing, so the next one is as long as this one was.
+        for (Instant by : {end - guard - size.length_p95, end - size.length_p95, end - size.length}) decision.retry_by.push_back(by);
+        std::ranges::sort(decision.retry_by);
+        if (open.state->last_end && open.state->attempts == 0) start = std::max(start, rested(open, rpo));
+        if (open.hard_start && *open.hard_start <= start) return;
+        open.hard_end = end, open.hard_start = start, open.objective_of = &objective_of;
+        open.forced = now_ >= start;
+        lower(decision.deadline, end);
+        lower(decision.last_start, start);
+    }
+
     void find_deadlines(Open& open) {
         const Job& job = *open.job;
-        const JobState& state = *open.state;
-        if (job.rules.rpo) {
-            Instant point = state.last_point.value_or(state.since);
-            open.hard_end = point + *job.rules.rpo;
-            const SyncSize& size = open.decision.size;
-            const Seconds guard = retry_guard(job.rules.retry, size.length_p95, *job.rules.rpo);
-            open.hard_start = *open.hard_end - guard - open.slow;
-            // An attempt that fails is counted for nothing, so the next one is as long as this one was.
-            open.decision.retry_by = {*open.hard_end - guard - size.length_p95, *open.hard_end - size.length_p95, *open.hard_end - size.length};
-            if (state.last_end && state.attempts == 0) open.hard_start = std::max(*open.hard_start, rested(open));
-        }
+        if (job.rules.rpo) want_by(open, own_end(open), job);
+        open.own_forced = open.forced;
         open.soft_end = open.due.period_end;
         if (open.soft_end) open.decision.retry_by.push_back(*open.soft_end - open.decision.size.length);
         std::ranges::sort(open.decision.retry_by);
-        std::optional<Instant> deadline = open.hard_end;
-        if (open.soft_end) lower(deadline, *open.soft_end);
-        open.decision.deadline = deadline;
+        if (open.soft_end) lower(open.decision.deadline, *open.soft_end);
         // A period's end is worth no guard: nothing is lost but its punctuality.
-        open.decision.last_start = open.hard_start;
         if (open.soft_end) lower(open.decision.last_start, *open.soft_end - open.left);
-        open.forced = open.hard_start && now_ >= *open.hard_start;
-        open.decision.at_risk = open.hard_end && now_ + open.whole > *open.hard_end;
+        open.decision.at_risk = job.rules.rpo && now_ + open.whole > own_end(open);
+    }
+
+    Open* find_open(const std::string& name) {
+        auto found = std::ranges::lower_bound(jobs_, name, {}, [](const Open& open) -> const std::string& { return open.decision.job; });
+        return found == jobs_.end() || found->decision.job != name ? nullptr : &*found;
+    }
+
+    // From the last that wait back to what they wait for: a job ends by the last start of each that wants a new run of it for an objective.
+    void want_dependencies() {
+        for (Open& open : jobs_)
+            for (const After& after : open.job->rules.after)
+                if (Open* before = find_open(after.job)) before->waiting++;
+        std::vector<Open*> ready;
+        for (Open& open : jobs_)
+            if (!open.job->rules.after.empty() && open.waiting == 0) ready.push_back(&open);
+        while (!ready.empty()) {
+            Open& open = *ready.back();
+            ready.pop_back();
+            if (open.wanted_by) want_by(open, *open.wanted_by, *open.wanted_for);
+            for (const After& after : open.job->rules.after) {
+                Open* before = find_open(after.job);
+                if (!before) continue;
+                if (wants_new(open, after) && runs_by_itself(*before) && (!before->wanted_by || *open.hard_start < *before->wanted_by))
+                    before->wanted_by = open.hard_start, before->wanted_for = open.objective_of;
+                if (--before->waiting == 0) ready.push_back(before);
+            }
+        }
+    }
+
+    // A failure can't be made, so a job that comes after one wants nothing.
+    bool wants_new(const Open& open, const After& after) const {
+        const bool may_start = open.state->phase != Phase::running && !open.job->paused && !open.state->user_paused;
+        return open.hard_start && may_start && after.on != AfterOutcome::failure && !dependency_met(after, *open.state, world_.states, now_);
+    }
+
+    // What only users start is not started for another job.
+    static bool runs_by_itself(const Open& open) {
+        const Policy& rules = open.job->rules;
+        return rules.rpo || !rules.every.text.empty() || !rules.after.empty();
     }
 
     // Runs do not follow one another without a breath, nor one that failed too often, or was cancelled, at once; but that rest
     // does not go past the last moments at which a run can be whole in time.
-    Instant rested(const Open& open) const {
+    Instant rested(const Open& open, Seconds rpo) const {
         const Policy& rules = open.job->rules;
-        Instant breath = *open.state->last_end + std::min(Seconds(60), *rules.rpo / 50);
+        Instant breath = *open.state->last_end + std::min(Seconds(60), rpo / 50);
         if (!open.state->last_failed) return breath;
         Instant rest = *open.state->last_end + rules.retry.cap;
         auto last = std::ranges::upper_bound(open.decision.retry_by, breath);
         return last == open.decision.retry_by.end() ? rest : std::min(rest, *last);
     }
 
-    void look_at(const Job& job, const JobState& state) {
+    void add(const Job& job, const JobState& state) {
         Open open;
         open.job = &job, open.state = &state;
         open.decision.job = job.name;
-        if (state.phase == Phase::running)
+        if (state.phase == Phase::running) {
+            open.due = find_overlap(job, state, now_);
+            open.due.earliest = now_;
+        } else {
+            open.due = find_due(job, state, world_.states, now_);
+        }
+        measure(open);
+        find_deadlines(open);
+        jobs_.push_back(std::move(open));
+    }
+
+    void look_at(Open& open) {
+        if (open.state->phase == Phase::running)
             look_at_running(open);
         else
             look_at_waiting(open);
-        jobs_.push_back(std::move(open));
+    }
+
+    static std::string objective(const Open& open) {
+        return open.objective_of == open.job ? "the rpo" : fmt::format("the rpo of job {}, which waits for it,", open.objective_of->name);
     }
 
     void look_at_running(Open& open) {
         const JobState& state = *open.state;
         Decision& decision = open.decision;
-        open.due = find_overlap(*open.job, state, now_);
-        open.due.earliest = now_;
         decision.period = state.period;
         decision.due = state.due.value_or(now_);
         decision.skipped = open.due.skipped, decision.served_until = open.due.served_until, decision.buffered = open.due.buffered;
-        measure(open);
-        find_deadlines(open);
         decision.at = open.due.next;
         if (state.cancelled || open.due.replace) {
             decision.action = Action::cancel;
@@ -279,10 +344,7 @@ class Decider {
         const JobState& state = *open.state;
         Decision& decision = open.decision;
         open.asked = state.run_asked && state.period.empty();
-        open.due = find_due(job, state, world_.states, now_);
         decision.skipped = open.due.skipped, decision.served_until = open.due.served_until;
-        measure(open);
-        find_deadlines(open);
         decision.period = open.due.period, decision.due = open.due.due;
         if (job.paused || state.user_paused) {
             // The period is kept as it was.
@@ -327,7 +389,7 @@ class Decider {
     void not_due(Open& open, std::optional<Instant> next) {
         std::string text = next ? fmt::format("due at {}", instant_text(*next)) : "not due";
         if (open.hard_start && (!next || *open.hard_start < *next)) {
-            text += fmt::format("; the rpo wants it at {}", instant_text(*open.hard_start));
+            text += fmt::format("; {} wants it at {}", objective(open), instant_text(*open.hard_start));
             next = *open.hard_start;
         }
         wait(open, Cause::not_due, next, text);
@@ -359,7 +421,7 @@ class Decider {
         decision.at = at;
         decision.explanation = std::move(explanation);
         bool holds = cause == Cause::user_paused || cause == Cause::dependency;
-        if (holds && open.forced) {
+        if (holds && open.own_forced) {
             decision.at_risk = true;
             decision.explanation += "; meanwhile the rpo cannot be kept";
         }
@@ -455,11 +517,14 @@ class Decider {
         for (std::string& note : runs.notes()) decision.notes.push_back(std::move(note));
         Instant run_at = now_;
         if (open.forced) {
-            start(open, Cause::deadline, fmt::format("no time is left to wait: to be whole by {} it must run now", instant_text(*open.hard_end)));
+            const std::string whose = open.objective_of == open.job ? "" : fmt::format(" for {}", objective(open));
+            const std::string by = instant_text(*open.hard_end);
+            start(open, Cause::deadline, fmt::format("no time is left to wait: to be whole by {}{} it must run now", by, whose));
             if (window_closed(open)) decision.notes.push_back("its window is closed, but the rpo comes first");
             if (!room.limits_fit(job, now_, now_ + open.left)) decision.notes.push_back("more run than limits allow, but the rpo comes first");
             if (auto over = exceeded(open)) decision.notes.push_back("over budget: " + over->text);
-            if (decision.at_risk) decision.notes.push_back(fmt::format("the rpo was, or will be, missed: it ends at {}", instant_text(*open.hard_end)));
+            if (decision.at_risk)
+                decision.notes.push_back(fmt::format("the rpo was, or will be, missed: it ends at {}", instant_text(own_end(open))));
         } else if (open.asked) {
             if (room.limits_fit(job, now_, now_ + Seconds(1)))
                 start(open, Cause::asked, "a user asked for it");

@@ -12,6 +12,8 @@
 //   3. Where the calendar names times too far apart for the rpo, runs are added; where it is close (a period as long as the rpo leaves no time for
 //      the run itself), the run is drawn forward.
 //   4. A job that never ran counts as if it had been whole when it was first known.
+//   5. Where a job with an rpo waits for a new run of another one, that run must be whole by its last start, as by an rpo of its own; and so on, back
+//      to the first. That is not so for a run that is to fail, nor for a job that only users start.
 #pragma once
 
 #include <map>

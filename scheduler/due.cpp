@@ -99,22 +99,36 @@ bool outcome_fits(AfterOutcome on, const JobState& other, std::optional<Instant>
     return ended && (on == AfterOutcome::any || other.last_failed);
 }
 
+// When the run ended that `after` names; nothing if there is none that is new enough for a run of this job.
+std::optional<Instant> dependency_ended(const After& after, const JobState& state, const std::map<std::string, JobState>& states) {
+    auto other = states.find(after.job);
+    std::optional<Instant> end;
+    if (other == states.end() || !outcome_fits(after.on, other->second, end)) return std::nullopt;
+    // It must be newer than the last run of this job that was begun in another period.
+    if (state.run_started && state.attempts == 0 && *end <= *state.run_started) return std::nullopt;
+    return end;
+}
+
+bool still_fresh(const After& after, const JobState& state, Instant ended, Instant now) {
+    return !after.within || now - ended <= *after.within || state.attempts > 0;
+}
+
 }  // namespace
+
+bool dependency_met(const After& after, const JobState& state, const std::map<std::string, JobState>& states, Instant now) {
+    auto end = dependency_ended(after, state, states);
+    return end && still_fresh(after, state, *end, now);
+}
 
 std::string missing_dependency(const Job& job, const JobState& state, const std::map<std::string, JobState>& states, Instant now, Instant& ended) {
     static constexpr const char* words[] = {"has succeeded", "has failed", "has ended"};
     ended = {};
     for (const After& after : job.rules.after) {
-        auto other = states.find(after.job);
-        std::optional<Instant> end;
-        bool there = other != states.end() && outcome_fits(after.on, other->second, end);
-        // Its run must be newer than the last one of this job that was begun in another period.
-        if (there && state.run_started && state.attempts == 0) there = *end > *state.run_started;
-        bool fresh = there && (!after.within || now - *end <= *after.within || state.attempts > 0);
-        if (!there || !fresh)
+        auto end = dependency_ended(after, state, states);
+        if (!end || !still_fresh(after, state, *end, now))
             return fmt::format("a run of job {} that {}{}{}", after.job, words[static_cast<size_t>(after.on)],
                                after.within ? fmt::format(" within {}", duration_text(*after.within)) : std::string(),
-                               there ? fmt::format(" (the last one ended at {})", instant_text(*end)) : std::string());
+                               end ? fmt::format(" (the last one ended at {})", instant_text(*end)) : std::string());
         ended = std::max(ended, *end);
     }
     return "";

@@ -25,6 +25,8 @@ Due find_due(const Job& job, const JobState& state, const std::map<std::string, 
 // The same of one that runs: only what overlaps it.
 Due find_overlap(const Job& job, const JobState& state, Instant now);
 
+// Whether a run of the other job is there that `after` lets `job` begin on.
+bool dependency_met(const After& after, const JobState& state, const std::map<std::string, JobState>& states, Instant now);
 // The dependency that `job` waits for, in words; empty if it waits for none. `ended`: when the last of those that it waited for ended.
 std::string missing_dependency(const Job& job, const JobState& state, const std::map<std::string, JobState>& states, Instant now, Instant& ended);
 

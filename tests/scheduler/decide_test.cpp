@@ -348,6 +348,82 @@ TEST(Decide, holds_a_dependency_over_the_objective_and_says_so) {
     EXPECT_NE(decision.explanation.find("rpo cannot be kept"), std::string::npos);
 }
 
+// Job b has an objective, and waits for m, which waits for a, whose cleanest hour would be the 40th. Neither m nor a ran since b did.
+const std::string far_and_elastic = "rpo = \"72h\"\nevery = {between = \"1h..48h\"}\n";
+
+SmallWorld chain(const std::string& keys_of_a = far_and_elastic, const std::string& rule = "") {
+    auto job = [](const std::string& name, const std::string& keys) {
+        return fmt::format("[jobs.{0}]\nsource = \"/a/{0}\"\nvolume = \"/v/{0}\"\n", name) + no_retry + keys;
+    };
+    const std::string b = job("b", "rpo = \"30h\"\nafter = [{job = \"m\"" + rule + "}]\n");
+    SmallWorld world(job("a", keys_of_a + de) + job("m", "after = [{job = \"a\"}]\n") + b, 0);
+    world.succeeded(day0, "b");
+    world.succeeded(day0 - hours(1), "m");
+    world.succeeded(day0 - hours(2), "a");
+    std::vector<double> grams(96, 300);
+    grams[20] = 200;
+    grams[40] = 1;
+    world.outlook(day0, grams);
+    return world;
+}
+
+TEST(Decide, keeps_the_objective_of_who_waits_for_it_through_another_job) {
+    SmallWorld world = chain();
+    Decision a = world.decide_at(day0 + hours(10), "a"), m = world.decide_at(day0 + hours(10), "m"), b = world.decide_at(day0 + hours(10), "b");
+    EXPECT_EQ(b.last_start, day0 + hours(30) - minutes(75)) << "30 hours' sync takes as long";
+    ASSERT_TRUE(b.last_start && m.last_start && a.last_start);
+    EXPECT_EQ(m.last_start, *b.last_start - m.size.length_p95);
+    EXPECT_EQ(a.last_start, *m.last_start - a.size.length_p95);
+    EXPECT_EQ(a.deadline, m.last_start);
+    EXPECT_EQ(a.action, Action::wait);
+    EXPECT_EQ(a.cause, Cause::planned);
+    EXPECT_GE(*a.at, day0 + hours(20)) << "the cleanest hour of those that are left";
+    EXPECT_LT(*a.at, day0 + hours(21)) << a.explanation;
+    EXPECT_EQ(m.at, m.last_start) << "it is looked at again then";
+    Decision forced = world.decide_at(day0 + hours(25), "a");
+    EXPECT_EQ(forced.action, Action::run);
+    EXPECT_EQ(forced.cause, Cause::deadline);
+    EXPECT_NE(forced.explanation.find("for the rpo of job b, which waits for it, it must run now"), std::string::npos) << forced.explanation;
+    EXPECT_FALSE(forced.at_risk) << "its own objective is far";
+    EXPECT_FALSE(world.decide_at(day0 + hours(29), "m").at_risk) << "it has none";
+}
+
+TEST(Decide, tries_again_in_time_for_who_waits_for_it) {
+    SmallWorld world = chain();
+    Decision a = world.decide_at(day0 + hours(25), "a"), m = world.decide_at(day0 + hours(25), "m");
+    ASSERT_FALSE(a.retry_by.empty());
+    EXPECT_EQ(a.retry_by.front(), *m.last_start - a.size.length_p95);
+}
+
+TEST(Decide, waits_for_a_cleaner_hour_where_nobody_waits_for_a_new_run) {
+    SmallWorld met = chain();
+    met.succeeded(day0 + hours(1), "m");
+    SmallWorld runs = chain();
+    runs.states["b"] = after_start(runs.states["b"], "x", day0, day0 + hours(2));
+    SmallWorld paused = chain();
+    paused.states["b"] = after_pause(paused.states["b"]);
+    SmallWorld failure = chain(far_and_elastic, ", on = \"failure\"");
+    for (SmallWorld* world : {&met, &runs, &paused, &failure}) {
+        Decision a = world->decide_at(day0 + hours(25), "a");
+        EXPECT_EQ(a.action, Action::wait) << a.explanation;
+        EXPECT_GE(*a.at, day0 + hours(39)) << a.explanation;
+    }
+}
+
+TEST(Decide, wants_a_new_run_where_the_last_one_is_not_fresh) {
+    SmallWorld world = chain(far_and_elastic, ", within = \"2h\", on = \"any\"");
+    world.succeeded(day0 + hours(1), "m");
+    auto last_start = [&](Seconds after) { return *world.decide_at(day0 + after, "m").last_start; };
+    EXPECT_FALSE(world.decide_at(day0 + hours(4), "m").last_start) << "it is fresh";
+    EXPECT_LT(last_start(hours(4) + minutes(1)), day0 + hours(29));
+}
+
+TEST(Decide, starts_nothing_for_another_job_that_only_users_start) {
+    SmallWorld world = chain("");
+    EXPECT_EQ(world.decide_at(day0 + hours(29), "a").action, Action::none);
+    EXPECT_TRUE(world.decide_at(day0 + hours(29), "b").at_risk);
+}
+
 // Windows --------------------------------------------------------------------------------------------------------------------
 
 TEST(Decide, waits_for_its_window) {

@@ -110,6 +110,20 @@ TEST(Simulate, counts_an_objective_that_cannot_be_kept) {
     EXPECT_EQ(made->total.rpo_misses, 1u);
 }
 
+// Job b has no time to wait until the cleanest hour of a's 48 has come.
+TEST(Simulate, keeps_an_objective_through_a_dependency_that_waits_for_cleaner_hours) {
+    const std::string waiting = "[jobs.a]\nsource = \"/s/a\"\nvolume = \"/v/a\"\nrpo = \"72h\"\nevery = {between = \"1h..48h\"}\n"
+                                "carbon = {source_zone = \"DE\", target_zone = \"DE\"}\n"
+                                "[jobs.b]\nsource = \"/s/b\"\nvolume = \"/v/b\"\nrpo = \"30h\"\nafter = [{job = \"a\"}]\n";
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        auto made = simulate(config_of(waiting), trace_of(day0, 60, seed), options_of(60));
+        ASSERT_TRUE(made);
+        EXPECT_EQ(made->total.rpo_misses, 0u) << "seed " << seed;
+        EXPECT_GT(made->jobs["b"].runs, 48u);
+        EXPECT_LT(made->jobs["a"].grams, made->jobs["a"].at_once) << "it waits for cleaner hours still";
+    }
+}
+
 TEST(Simulate, suspends_and_goes_on) {
     std::string interrupting = "[jobs.db]\nsource = \"/a/db\"\nvolume = \"/v/db\"\nrpo = \"72h\"\nevery = {between = \"24h..60h\"}\n"
                                "carbon = {source_zone = \"DE\", target_zone = \"DE\", interrupt = true}\n";
