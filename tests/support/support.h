@@ -37,6 +37,8 @@ struct CommandResult {
 CommandResult run(const std::string& command);
 // Fails the test, with the output, unless the command ends with 0.
 void must_run(const std::string& command);
+// 7-Zip, in a command of a shell. Debian 12's package 7zip has it as 7zz alone since its version 26.02.
+inline const std::string seven_zip = "$(command -v 7zz || command -v 7z)";
 
 // One engine for all tests of a program.
 Engine& engine();

@@ -65,8 +65,8 @@ TEST_P(VhdView, compares_equal_in_qemu_img) {
 }
 
 TEST_P(VhdView, passes_7zip) {
-    must_run("7z t -tvhd " + image());
-    must_run("7z x -tvhd -so " + image() + " 2>/dev/null | cmp - " + raw());
+    must_run(seven_zip + " t -tvhd " + image());
+    must_run(seven_zip + " x -tvhd -so " + image() + " 2>/dev/null | cmp - " + raw());
 }
 
 TEST_P(VhdView, reads_the_same_in_libvhdi) {
@@ -125,7 +125,7 @@ TEST(VhdViews, of_the_largest_disk_is_read_by_qemu_and_7zip) {
     write_sparse(**view, scratch.path("disk.vhd"));
     write_sparse(*disk, scratch.path("disk.raw"));
     expect_equal_in_qemu(scratch.path("disk.raw"), scratch.path("disk.vhd"));
-    must_run("7z l -tvhd " + scratch.path("disk.vhd") + " | grep -q " + std::to_string(size));
+    must_run(seven_zip + " l -tvhd " + scratch.path("disk.vhd") + " | grep -q " + std::to_string(size));
     auto image = open_image(engine(), scratch.path("disk.vhd"));
     ASSERT_TRUE(image) << image.error().message;
     expect_same_content(*disk, **image);

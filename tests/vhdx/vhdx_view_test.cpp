@@ -60,8 +60,8 @@ void expect_clients_read(const ScratchDir& dir, const Source& disk, const Source
              "assert raw.read(1) == b\"\"' " + vhdx + " " + raw);
     // 7-Zip refuses a disk of an odd number of sectors, also as qemu-img makes it.
     if (disk.size_bytes() % 1024 != 0) return;
-    must_run("7z t " + vhdx);
-    must_run("7z x -so " + vhdx + " 2>/dev/null | cmp - " + raw);
+    must_run(seven_zip + " t " + vhdx);
+    must_run(seven_zip + " x -so " + vhdx + " 2>/dev/null | cmp - " + raw);
 }
 
 std::vector<uint64_t> places_of(const std::map<uint64_t, uint64_t>& runs) {

@@ -61,8 +61,8 @@ TEST_P(AwkwardView, compares_equal_in_every_reader) {
         EXPECT_EQ((*image)->info().subformat, subformat);
         expect_same_content(*disk, **image);
         if (huge) continue;
-        must_run(fmt::format("7z t {}", path));
-        must_run(fmt::format("7z x -so {} 2>/dev/null | cmp - {}", path, raw));
+        must_run(fmt::format("{} t {}", seven_zip, path));
+        must_run(fmt::format("{} x -so {} 2>/dev/null | cmp - {}", seven_zip, path, raw));
         must_run(fmt::format("/usr/bin/python3 -c \"\nimport pyvmdk\nh=pyvmdk.handle()\nh.open('{}')\nh.open_extent_data_files()\n"
                              "want=open('{}','rb')\nassert h.get_media_size()==want.seek(0,2)\nwant.seek(0)\n"
                              "while True:\n b=want.read(1<<20)\n if not b: break\n assert h.read_buffer(len(b))==b\n\"",
