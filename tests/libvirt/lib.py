@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import sys
 
 sys.path.insert(0, str(pathlib.Path(os.environ["SRC"]) / "tests/support"))
@@ -34,6 +35,16 @@ def refused(failure, command, *words):
         check(problem.failure == failure, f"{words} failed with {problem.failure} instead of {failure}: {problem.message}")
         return problem.message
     raise SystemExit(f"FAILED: {words} did not fail")
+
+
+def boot_once(lab, guest, name):
+    """The machine `name`, which was made of `guest`, starts, asks for something to do, and is stopped."""
+    lab.virsh("start", name)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(f"{guest.serial}.{name}")
+        check(line.recv(1) == b"?", f"{name} does not boot")
+    lab.virsh("destroy", name, "--graceful")
 
 
 def blocks_that_differ(old, new):

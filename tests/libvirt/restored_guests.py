@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import shutil
-import socket
 import subprocess
 import xml.etree.ElementTree as ET
 
@@ -68,13 +67,7 @@ with Lab(here / "lab") as lab:
         check(("another one" == made.findtext("description")) == (generation == 2), "it is of another generation's description")
         check(lab.virsh("domstate", name).strip() == "shut off", "it runs")
         owned(file)
-        lab.virsh("start", name)
-        line = socket.socket(socket.AF_UNIX)
-        line.settimeout(60)
-        line.connect(f"{guest.serial}.{name}")
-        check(line.recv(1) == b"?", f"{name} does not boot")
-        line.close()
-        lab.virsh("destroy", name, "--graceful")
+        boot_once(lab, guest, name)
         check(hyperctl("root", "-f", form, file).strip() == volume.roots[generation], "booting it has changed its disk")
         lab.virsh("undefine", name)
     guest.write("vda", 5000, 1, b"D")
@@ -99,13 +92,7 @@ with Lab(here / "lab") as lab:
         subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", file, here / "raw"], check=True)
         check(root_of((here / "raw").read_bytes()) == volume.roots[1], "it does not read as the generation")
         owned(file)
-        lab.virsh("start", "over")
-        line = socket.socket(socket.AF_UNIX)
-        line.settimeout(60)
-        line.connect(f"{guest.serial}.over")
-        check(line.recv(1) == b"?", "it does not boot")
-        line.close()
-        lab.virsh("destroy", "over", "--graceful")
+        boot_once(lab, guest, "over")
         lab.virsh("undefine", "over")
     finally:
         door.terminate()

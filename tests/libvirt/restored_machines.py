@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import shutil
-import socket
 import subprocess
 import xml.etree.ElementTree as ET
 
@@ -69,13 +68,7 @@ with Lab(here / "lab") as lab:
         check(state != state_of("web01") and state.stat().st_mode & 0o077 == 0, "others may read it")
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "nobody", state.parent.parent], check=True)
-        lab.virsh("start", name)
-        line = socket.socket(socket.AF_UNIX)
-        line.settimeout(60)
-        line.connect(f"{guest.serial}.{name}")
-        check(line.recv(1) == b"?", f"{name} does not boot")
-        line.close()
-        lab.virsh("destroy", name, "--graceful")
+        boot_once(lab, guest, name)
         lab.virsh("undefine", name)
 
     claim("a disk that the machine had and does not get is told")
